@@ -1,0 +1,1 @@
+"""Checks of a booted host: each compares one expectation of the Plan with one observation."""

@@ -1,0 +1,183 @@
+"""What each task does, with its output; the exit status is the return value."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pipeline.errors import BadInput, DrybootError, ExitCode
+
+
+def end(command: Callable[..., ExitCode], *arguments: Any) -> NoReturn:
+    """Run a command and leave with its exit status; every error is one message without a traceback."""
+    from rich.console import Console
+
+    from pipeline.report import terminal
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        status = command(*arguments)
+    except DrybootError as error:
+        terminal.error(Console(stderr=True), error)
+        status = error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        status = ExitCode.INTERRUPTED
+    sys.stdout.flush()
+    sys.exit(int(status))
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _base() -> Path:
+    """The directory that relative paths mean: where the user was."""
+    return Path(os.environ.get("DRYBOOT_CWD") or Path.cwd())
+
+
+def _load(scenario: str, settings: Iterable[str]) -> tuple[Any, Any, Path]:
+    from pipeline import scenario as scenarios
+    from pipeline.plan import resolve
+
+    path = scenarios.find(scenario, base=_base())
+    loaded = scenarios.load(path, settings=tuple(settings))
+    return loaded, resolve(loaded), path
+
+
+def _output(name: str, output: str) -> Path:
+    return _base() / (output or f"build/{name}")
+
+
+def lint(scenario: str, settings: Iterable[str], as_json: bool) -> ExitCode:
+    """Print the findings; errors make it fail."""
+    from rich.console import Console
+
+    from pipeline.lint import Severity
+    from pipeline.lint import lint as run_lint
+    from pipeline.report import as_json as json_report
+    from pipeline.report import terminal
+
+    loaded, plan, _ = _load(scenario, settings)
+    found = run_lint(loaded, plan)
+    if as_json:
+        import json
+
+        print(json.dumps([json_report.finding(one) for one in found], indent=2, ensure_ascii=False))
+    else:
+        console = Console()
+        terminal.findings(console, found)
+        counts = [f"{sum(one.severity is kind for one in found)} {kind.value}s" for kind in Severity]
+        console.print(f"{plan.name}: {', '.join(counts)}", highlight=False)
+    return ExitCode.FAILED if any(one.severity is Severity.ERROR for one in found) else ExitCode.HELD
+
+
+def _build(scenario: str, output: str, settings: Iterable[str], refuse: bool) -> Any:
+    """Lint, render, validate, write; the plan, the bundle, the findings and where it was written."""
+    from rich.console import Console
+
+    from pipeline.errors import ScenarioFails
+    from pipeline.lint import Severity
+    from pipeline.lint import lint as run_lint
+    from pipeline.render import Inputs, render, write
+    from pipeline.render.bundle import domain_path
+    from pipeline.render.validate import Status, validate
+    from pipeline.report import terminal
+
+    settings = tuple(settings)
+    loaded, plan, path = _load(scenario, settings)
+    found = run_lint(loaded, plan)
+    console = Console()
+    terminal.findings(console, found)
+    if refuse and any(one.severity is Severity.ERROR for one in found):
+        raise ScenarioFails(f"{plan.name} has errors, nothing was written", hint="mend the lines named above")
+    bundle = render(plan, inputs=Inputs(scenario=path.read_bytes(), settings=settings))
+    for validation in validate(bundle.files[domain_path(plan)]):
+        console.print(
+            f"{validation.subject}: {validation.status.value} {validation.version} {validation.note}".rstrip(),
+            style="dim",
+            highlight=False,
+            soft_wrap=True,
+        )
+        if validation.status is Status.FAILED:
+            problems = "\n".join(f"  line {one.line}: {one.message}" for one in validation.problems)
+            raise ScenarioFails(f"the domain XML is not valid for {validation.subject}:\n{problems}")
+    target = _output(plan.name, output)
+    write(bundle, target)
+    for name in bundle.files:
+        console.print(f"{target}/{name}", highlight=False, soft_wrap=True)
+    return plan, bundle, found, target
+
+
+def build(scenario: str, output: str, settings: Iterable[str]) -> ExitCode:
+    """Write the bundle of a scenario."""
+    _build(scenario, output, settings, True)
+    return ExitCode.HELD
+
+
+def verify(
+    scenario: str, output: str, report: str, settings: Iterable[str], accelerator: str, refuse: bool
+) -> ExitCode:
+    """Build, boot, check; write the verdict."""
+    from rich.console import Console
+
+    from pipeline import verify as run
+    from pipeline.report import as_json, files, junit, terminal
+
+    if accelerator not in {"", "kvm", "tcg"}:
+        raise BadInput(f"there is no accelerator {accelerator!r}", hint="--accel kvm or --accel tcg")
+    plan, bundle, findings, target = _build(scenario, output, settings, refuse)
+    where = _base() / report if report else target / "report"
+    files.check(where)
+    console = Console()
+    with files.fresh(where) as folder:
+        result = run.verify(
+            plan,
+            bundle,
+            findings=findings,
+            accelerator=accelerator or None,
+            logs=folder / "logs",
+            listener=terminal.Progress(console),
+        )
+        (folder / "verdict.json").write_text(as_json.text(result), encoding="utf-8")
+        (folder / "junit.xml").write_bytes(junit.data(result))
+    terminal.verdict(console, result, str(where))
+    return result.exit_code
+
+
+def schema(output: str) -> ExitCode:
+    """Write the JSON schema of scenarios."""
+    from pipeline.scenario import schema as scenario_schema
+    from pipeline.scenario.loader import SHIPPED
+
+    target = _base() / output if output else SHIPPED / "scenario.schema.json"
+    try:
+        target.write_text(scenario_schema.text(), encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"cannot write {target}: {error.strerror}") from error
+    print(target)
+    return ExitCode.HELD
+
+
+def doctor() -> ExitCode:
+    """Print what this machine can do."""
+    from rich.console import Console
+
+    from pipeline import doctor as examine
+
+    examine.show(Console())
+    return ExitCode.HELD
+
+
+def bench(runs: int, scenario: str) -> ExitCode:
+    """Print the pairs with medians and ratios."""
+    from rich.console import Console
+
+    from pipeline import bench as measure
+
+    return measure.show(Console(), runs=runs, scenario=scenario)

@@ -1,0 +1,99 @@
+"""Modules, built-in drivers and parameters of kernel series."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.facts import table
+from pipeline.facts.version import parts
+
+# The order is the load order: vfio_pci first pulls the others in (measured with mkinitcpio v41).
+VFIO_MODULES = ("vfio_pci", "vfio", "vfio_iommu_type1", "vfio_virqfd")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Removal:
+    """A module that kernels from `removed_in` on no longer have."""
+
+    name: str
+    removed_in: str
+    reason: str
+    source: str
+
+
+def removal(module: str, *, kernel: str) -> Removal | None:
+    """Why `kernel` has no `module`, None where it has or nothing is known."""
+    name = canonical(module)
+    for entry in table("kernels")["module"]:
+        gone = entry.get("removed_in")
+        if entry["name"] == name and gone and parts(kernel) >= parts(gone):
+            return Removal(
+                name=name,
+                removed_in=gone,
+                reason=entry["reason"],
+                source=entry["source"],
+            )
+    return None
+
+
+def canonical(module: str) -> str:
+    """The kernel's own spelling of a module's name: `-` is `_` (kernel/module, kmod)."""
+    return module.removesuffix("?").replace("-", "_")
+
+
+def vfio_modules(kernel: str) -> tuple[str, ...]:
+    """The vfio modules to load early that `kernel` has, in load order."""
+    return tuple(name for name in VFIO_MODULES if removal(name, kernel=kernel) is None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parameter:
+    """A kernel parameter with the values the kernel knows."""
+
+    name: str
+    values: tuple[str, ...]
+    source: str
+
+
+def parameter(name: str) -> Parameter | None:
+    """What is known of the kernel parameter `name`."""
+    for entry in table("kernels")["parameter"]:
+        if entry["name"] == name:
+            return Parameter(name=name, values=tuple(entry["values"]), source=entry["source"])
+    return None
+
+
+def iommu_parameters(vendor: str) -> tuple[str, ...]:
+    """The parameters without which the IOMMU of a processor by `vendor` stays off."""
+    return tuple(
+        needed
+        for entry in table("kernels")["iommu"]
+        if entry["vendor"] == vendor
+        for needed in entry["needed"]
+    )
+
+
+def turns_iommu_off(parameter: str, *, vendor: str) -> bool:
+    """Whether a parameter such as `amd_iommu=off` leaves a processor by `vendor` without IOMMU."""
+    name, _, value = parameter.partition("=")
+    return name in {"iommu", f"{vendor}_iommu"} and "off" in value.split(",")
+
+
+def end_of_life(series: str) -> tuple[str, str] | None:
+    """Date and source of the end of a series' maintenance, None where it is not known to have ended."""
+    for entry in table("kernels")["end_of_life"]:
+        if entry["series"] == series:
+            return entry["date"], entry["source"]
+    return None
+
+
+def built_in(distribution: str, kernel: str) -> dict[str, str]:
+    """Drivers that the distribution builds into this kernel (not modules), with the source."""
+    found: dict[str, str] = {}
+    for entry in table("kernels")["built_in"]:
+        since, until = entry["since_kernel"], entry.get("until_kernel")
+        if entry["distribution"] == distribution and parts(kernel) >= parts(since):
+            if until and parts(kernel) > parts(until):
+                continue
+            found.update(dict.fromkeys(entry["drivers"], entry["source"]))
+    return found

@@ -1,0 +1,81 @@
+"""The only place where the rendered domain is changed before it runs in the lab.
+
+What may be replaced: memory size and accelerator. Disks and ISO images keep their paths in the domain; the
+files at these paths in L1 are stand-ins. Everything else runs as rendered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lxml import etree
+
+MEMORY = 256 << 20
+_PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabDomain:
+    """The domain as it is given to libvirt in L1, with one line for each replacement."""
+
+    xml: bytes
+    replacements: tuple[str, ...]
+
+
+def for_lab(xml: bytes, *, accelerator: str) -> LabDomain:
+    """Replace the memory size and, where L2 cannot use KVM, the accelerator."""
+    root = etree.fromstring(xml, _PARSER)
+    replacements = []
+    for tag in ("memory", "currentMemory"):
+        for element in root.findall(tag):
+            before = f"{element.text} {element.get('unit', 'KiB')}"
+            element.text, unit = str(MEMORY >> 10), "KiB"
+            element.set("unit", unit)
+            replacements.append(f"<{tag}> {before} replaced by {MEMORY >> 10} KiB: the lab's memory is small")
+    if accelerator != root.get("type"):
+        before = root.get("type", "")
+        root.set("type", "qemu" if accelerator == "tcg" else accelerator)
+        replacements.append(
+            f"<domain type='{before}'> replaced by type='{root.get('type')}': no usable KVM for L2"
+        )
+    return LabDomain(xml=etree.tostring(root), replacements=tuple(replacements))
+
+
+def root_ports(xml: bytes) -> tuple[tuple[int, int], ...]:
+    """Slot and function on bus 0 of each pcie-root-port that has its address written out."""
+    root = etree.fromstring(xml, _PARSER)
+    found = []
+    for controller in root.iterfind("devices/controller[@model='pcie-root-port']"):
+        address = controller.find("address")
+        if address is not None and int(address.get("bus", "0"), 0) == 0:
+            found.append((int(address.get("slot", "0"), 0), int(address.get("function", "0"), 0)))
+    return tuple(found)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Medium:
+    """A disk of the domain: path, format, whether it is a CD drive, place in the boot order (0: none)."""
+
+    path: str
+    format: str
+    cdrom: bool
+    boot: int
+
+
+def media(xml: bytes) -> tuple[Medium, ...]:
+    """The domain's file-backed disks, first to boot first."""
+    root = etree.fromstring(xml, _PARSER)
+    found = []
+    for disk in root.iterfind("devices/disk"):
+        source, driver, boot = disk.find("source"), disk.find("driver"), disk.find("boot")
+        if source is None or not source.get("file"):
+            continue
+        found.append(
+            Medium(
+                path=str(source.get("file")),
+                format=str(driver.get("type", "raw")) if driver is not None else "raw",
+                cdrom=disk.get("device") == "cdrom",
+                boot=int(boot.get("order", "0")) if boot is not None else 0,
+            )
+        )
+    return tuple(sorted(found, key=lambda medium: (medium.boot == 0, medium.boot)))

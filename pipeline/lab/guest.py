@@ -1,0 +1,175 @@
+"""The guest stage: libvirt in L1 defines and starts the domain; the payload in L2 reports over its serial line."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pipeline.errors import LabFault
+from pipeline.lab import payload
+from pipeline.lab.domain import LabDomain
+from pipeline.lab.shell import Done, Shell
+from pipeline.pci import Address
+from pipeline.plan.model import Check, Expectation, Plan, Stage
+from pipeline.verdict import CheckResult, Outcome
+
+SECONDS = {"tcg": 400, "kvm": 120}
+_XML = "/root/domain.xml"
+_ROOT_PORT_OF_BUS_0 = "behind a root port"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GuestRun:
+    """What the guest stage saw: check results, and logs by name."""
+
+    checks: tuple[CheckResult, ...]
+    logs: dict[str, str]
+    versions: dict[str, str]
+
+
+def warm_up(shell: Shell) -> None:
+    """Let libvirt probe its QEMU in the background while the host is checked; it takes seconds under TCG."""
+    shell.run("(virsh domcapabilities --virttype qemu >/dev/null 2>&1 &) ; true")
+
+
+def run_guest(
+    plan: Plan, domain: LabDomain, shell: Shell, *, accelerator: str, progress: Callable[[str], None]
+) -> GuestRun:
+    """Define and start the domain, read the payload's report, compare.
+
+    Raises LabFault where L1 or the connection fails; a domain that libvirt refuses is a failed check.
+    """
+    wanted = {
+        expectation.id: expectation for expectation in plan.expectations if expectation.stage is Stage.GUEST
+    }
+    name = shlex.quote(plan.guest.name)
+    serial = f"/var/log/libvirt/qemu/{plan.guest.name}-serial.log"
+    shell.write(_XML, domain.xml)
+    progress("libvirt defines the domain")
+    results: list[CheckResult] = []
+    defined = _timed(shell, f"virsh define --validate {_XML}")
+    results.append(_command(_find(wanted, Check.DOMAIN_DEFINED), "defined", *defined))
+    logs: dict[str, str] = {}
+    if defined[0].status == 0:
+        progress("libvirt starts the guest")
+        started = _timed(shell, f"virsh start {name}")
+        results.append(_command(_find(wanted, Check.DOMAIN_STARTED), "running", *started))
+        if started[0].status == 0:
+            progress("waiting for the guest's firmware")
+            text, seconds = _serial(shell, name, serial, SECONDS[accelerator])
+            logs["l2-serial.log"] = text
+            report = payload.read(text)
+            if not report.complete and _alive(shell, name):
+                shell.run(f"virsh destroy {name}")
+                if not text.strip():
+                    raise LabFault(f"the guest printed nothing in {SECONDS[accelerator]} s")
+            results += _compare(plan, wanted, report, seconds)
+    logs["l2-qemu.log"] = shell.read(f"/var/log/libvirt/qemu/{plan.guest.name}.log")
+    versions = shell.run("virsh version --daemon 2>/dev/null; dpkg-query -W -f '${Version}' ovmf").out
+    done = {result.expectation.id for result in results}
+    results += [
+        CheckResult(expectation=expectation, outcome=Outcome.SKIPPED, observed="the guest did not start")
+        for expectation in wanted.values()
+        if expectation.id not in done
+    ]
+    return GuestRun(checks=tuple(results), logs=logs, versions=_versions(versions))
+
+
+def _timed(shell: Shell, command: str) -> tuple[Done, float]:
+    started = time.monotonic()
+    done = shell.run(command, timeout=180)
+    return done, time.monotonic() - started
+
+
+def _find(wanted: dict[str, Expectation], check: Check) -> Expectation:
+    return next(expectation for expectation in wanted.values() if expectation.check is check)
+
+
+def _command(expectation: Expectation, good: str, done: Done, seconds: float) -> CheckResult:
+    said = " ".join(line.removeprefix("error: ") for line in done.err.splitlines() if line.strip())
+    return CheckResult(
+        expectation=expectation,
+        outcome=Outcome.FAILED if done.status else Outcome.HELD,
+        observed=said or f"virsh ended with {done.status}" if done.status else good,
+        seconds=seconds,
+    )
+
+
+def _serial(shell: Shell, name: str, log: str, limit: int) -> tuple[str, float]:
+    """Follow the guest's serial log until its QEMU ends or the payload is through."""
+    started = time.monotonic()
+    lines: list[str] = []
+    follow = f'tail -n +1 -F --pid="$(cat /run/libvirt/qemu/{name}.pid)" {shlex.quote(log)} 2>/dev/null'
+    for line in shell.stream(follow, timeout=limit):
+        lines.append(line)
+        if payload.clean(line).startswith(payload.END):
+            break
+    return "\n".join(lines), time.monotonic() - started
+
+
+def _alive(shell: Shell, name: str) -> bool:
+    return "running" in shell.run(f"virsh domstate {name}").out
+
+
+def _compare(
+    plan: Plan, wanted: dict[str, Expectation], report: payload.Report, seconds: float
+) -> Iterator[CheckResult]:
+    """Compare each expectation about the inside of the guest with the payload's report."""
+    not_told = "nothing: the payload did not come to its end"
+    firmware = report.firmware if report.complete else not_told
+    is_ovmf = "EDK II" in firmware or "EFI Development Kit" in firmware
+    expectation = _find(wanted, Check.FIRMWARE)
+    yield _result(expectation, is_ovmf, f"OVMF ({firmware})" if is_ovmf else firmware, seconds)
+    expectation = _find(wanted, Check.MACHINE)
+    yield _result(expectation, report.machine == expectation.expected, report.machine or not_told)
+    devices = {device.source: device for device in plan.guest.host_devices}
+    for expectation in wanted.values():
+        if expectation.check not in {Check.GUEST_FUNCTION, Check.GUEST_PORT}:
+            continue
+        source = Address.parse(expectation.subject)
+        known = {function.address: function.ids for function in plan.passed}
+        device = devices.get(source)
+        seen = [
+            function
+            for function in report.functions
+            if function.ids == known[source] and device is not None and function.function == device.function
+        ]
+        if expectation.check is Check.GUEST_FUNCTION:
+            listed = ", ".join(str(function.ids) for function in report.functions if function.bus)
+            yield _result(
+                expectation,
+                bool(seen),
+                str(seen[0].ids) if seen else f"not seen (behind ports: {listed or 'none'})",
+            )
+        else:
+            behind = [function for function in seen if function.bus in report.port_buses]
+            observed = (
+                f"function {behind[0].function} {_ROOT_PORT_OF_BUS_0}"
+                if behind
+                else ", ".join(f"bus {function.bus:02x}" for function in seen) or "not seen"
+            )
+            yield _result(expectation, observed == expectation.expected, observed)
+
+
+def _result(expectation: Expectation, held: bool, observed: str, seconds: float = 0.0) -> CheckResult:
+    return CheckResult(
+        expectation=expectation,
+        outcome=Outcome.HELD if held else Outcome.FAILED,
+        observed=observed,
+        seconds=seconds,
+    )
+
+
+def _versions(text: str) -> dict[str, str]:
+    found = {}
+    for line in text.splitlines():
+        if line.startswith("Using library:"):
+            found["libvirt in L1"] = line.rpartition(" ")[2]
+        elif line.startswith("Running hypervisor:"):
+            found["QEMU in L1"] = line.rpartition(" ")[2]
+    lines = text.strip().splitlines()
+    if lines:
+        found["OVMF in L1"] = lines[-1].strip()
+    return found

@@ -1,0 +1,82 @@
+"""Proves KVM by booting a kernel on it to its end: the same boot is the floor of the benchmark.
+
+A boot sector is not enough: software back ends run one, and then fail on the first instruction of a modern
+kernel that they cannot emulate ("KVM internal error. Suberror: 1", ran).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from pipeline.errors import LabFault
+from pipeline.lab.image import HostImage
+from pipeline.lab.toolchain import Qemu
+
+RAN = "DRYBOOT-RAN"
+_KVM_SECONDS = 30
+
+
+def kvm_problem(qemu: Qemu, image: HostImage) -> str:
+    """Why KVM does not do, in one line; empty where a kernel ran to its end on it."""
+    device = Path("/dev/kvm")
+    if not device.exists():
+        return "there is no /dev/kvm"
+    try:
+        device.open("r+b", buffering=0).close()
+    except OSError as error:
+        return f"/dev/kvm cannot be opened: {error.strerror}"
+    problem = boot_tiny(qemu, image, accelerator="kvm", cpu="host", seconds=_KVM_SECONDS)
+    return f"/dev/kvm is there, but a kernel does not run on it ({problem})" if problem else ""
+
+
+def boot_tiny(qemu: Qemu, image: HostImage, *, accelerator: str, cpu: str, seconds: float) -> str:
+    """Boot L1's kernel with an initramfs that powers off; what went wrong, empty where nothing did."""
+    with tempfile.TemporaryDirectory(prefix="dryboot-proof-") as folder:
+        output = Path(folder) / "output"
+        argv = [
+            *qemu.argv,
+            *("-accel", accelerator, "-machine", "q35", "-cpu", cpu, "-m", "512", "-smp", "2"),
+            *("-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-no-reboot"),
+            *("-serial", "stdio", "-kernel", str(image.kernel), "-initrd", str(image.tiny)),
+            *("-append", "console=ttyS0 quiet mitigations=off panic=-1"),
+        ]
+        with output.open("wb") as stream:
+            try:
+                process = subprocess.Popen(
+                    ["setpriv", "--pdeathsig", "KILL", "--", *argv],
+                    env=qemu.merged_environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise LabFault(f"cannot start QEMU: {error}") from error
+            try:
+                return _watch(process, output, seconds)
+            finally:
+                process.kill()
+                process.wait()
+
+
+def _watch(process: subprocess.Popen[bytes], output: Path, seconds: float) -> str:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        ended = process.poll() is not None
+        text = output.read_text(errors="replace")
+        if "KVM internal error" in text:
+            return "KVM internal error"
+        if ended:
+            if RAN in text and process.returncode == 0:
+                return ""
+            said = [line for line in text.splitlines() if "qemu-system" in line and "warning" not in line]
+            return (
+                said[-1].split("qemu-system-x86_64: ")[-1]
+                if said
+                else f"QEMU ended with {process.returncode}"
+            )
+        time.sleep(0.05)
+    return f"it did not come to its end in {seconds:.0f} s"

@@ -1,0 +1,124 @@
+"""What L2 boots: a UEFI shell with a script that tells over the serial line what the guest sees."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pycdlib
+
+from pipeline.errors import LabFault
+from pipeline.pci import IdPair
+
+BEGIN, END = "DRYBOOT-BEGIN", "DRYBOOT-END"
+_PORT = "DRYBOOT-PORT"
+_FAT_KIB = 2880
+_ESCAPES = re.compile(r"\x1b\[[0-9;=?]*[A-Za-z]")
+_ADDRESS = re.compile(r"^\s*([0-9A-F]{2})\s+([0-9A-F]{2})\s+([0-9A-F]{2})\s+([0-9A-F]{2}) ==>")
+_IDS = re.compile(r"Vendor ([0-9A-F]{4}) Device ([0-9A-F]{4})")
+
+
+def script(ports: Sequence[tuple[int, int]]) -> str:
+    """The shell script: PCI functions, SMBIOS, and the bus numbers of each root port (slot, function)."""
+    lines = ["@echo -off", f"echo {BEGIN}", "ver", "pci", "smbiosview -t 0", "smbiosview -t 1"]
+    for slot, function in ports:
+        lines.append(f"echo {_PORT} {slot:02X} {function:X}")
+        # Offset 0x18 of a bridge: primary, secondary and subordinate bus (PCI-to-PCI Bridge 1.2, 3.2.5).
+        lines.append(f"mm 00{slot:02X}{function:02X}18 -w 4 -PCI -n")
+    lines += [f"echo {END}", "reset -s"]
+    return "\r\n".join(lines) + "\r\n"
+
+
+def fat_image(shell: Path, ports: Sequence[tuple[int, int]], target: Path) -> None:
+    """A FAT disk with the shell as its boot program."""
+    with target.open("wb") as stream:
+        stream.truncate(_FAT_KIB << 10)
+    startup = target.with_suffix(".nsh")
+    startup.write_text(script(ports), newline="")
+    for argv in (
+        ["mformat", "-i", str(target), "-f", str(_FAT_KIB), "-N", "64726962", "::"],
+        ["mmd", "-i", str(target), "::EFI", "::EFI/BOOT"],
+        ["mcopy", "-i", str(target), str(shell), "::EFI/BOOT/BOOTX64.EFI"],
+        ["mcopy", "-i", str(target), str(startup), "::startup.nsh"],
+    ):
+        try:
+            done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        except OSError as error:
+            raise LabFault(f"cannot start {argv[0]}: {error.strerror}", hint="install mtools") from error
+        if done.returncode:
+            raise LabFault(f"{argv[0]}: {done.stderr.strip()}")
+
+
+def boot_iso(fat: Path, target: Path) -> None:
+    """A CD image that boots `fat` by UEFI (El Torito, platform 0xEF)."""
+    iso = pycdlib.PyCdlib()
+    iso.new(interchange_level=3)
+    data = fat.read_bytes()
+    iso.add_fp(io.BytesIO(data), len(data), "/EFI.IMG;1")
+    iso.add_eltorito("/EFI.IMG;1", bootcatfile="/BOOT.CAT;1", efi=True, platform_id=0xEF, media_name="noemul")
+    iso.write(str(target))
+    iso.close()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GuestFunction:
+    """A PCI function as the guest's firmware lists it."""
+
+    bus: int
+    device: int
+    function: int
+    ids: IdPair
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What the script said; `complete` only if it came to its end."""
+
+    complete: bool
+    firmware: str
+    machine: str
+    functions: tuple[GuestFunction, ...]
+    port_buses: tuple[int, ...]
+
+
+def clean(line: str) -> str:
+    """A line of the serial log without the terminal's control sequences."""
+    return _ESCAPES.sub("", line).replace("\r", "").rstrip()
+
+
+def read(text: str) -> Report:
+    """Read the script's output from a serial log."""
+    lines = [clean(line) for line in text.splitlines()]
+    functions: list[GuestFunction] = []
+    buses: list[int] = []
+    fields: dict[str, str] = {}
+    place: re.Match[str] | None = None
+    port = False
+    for line in lines:
+        if match := _ADDRESS.match(line):
+            place = match
+        elif place and (match := _IDS.search(line)):
+            _, bus, device, function = (int(number, 16) for number in place.groups())
+            ids = IdPair(int(match[1], 16), int(match[2], 16))
+            functions.append(GuestFunction(bus=bus, device=device, function=function, ids=ids))
+            place = None
+        elif line.startswith(_PORT):
+            port = True
+        elif port and (match := re.search(r"0x([0-9A-F]{8})\s*$", line)):
+            buses.append(int(match[1], 16) >> 8 & 0xFF)
+            port = False
+        elif match := re.match(r"\s*(Vendor|BiosVersion|ProductName|Version): (.+)$", line):
+            name = "Version" if match[1] == "Version" and "ProductName" in fields else match[1]
+            if match[1] != "Version" or "ProductName" in fields:
+                fields.setdefault(name, match[2].strip())
+    return Report(
+        complete=any(line.startswith(END) for line in lines),
+        firmware=" ".join(filter(None, (fields.get("Vendor"), fields.get("BiosVersion")))),
+        machine=fields.get("Version", ""),
+        functions=tuple(functions),
+        port_buses=tuple(buses),
+    )

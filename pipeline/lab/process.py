@@ -1,0 +1,71 @@
+"""A child process of a run: it ends when the run ends, however the run ends."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pipeline.errors import LabFault
+from pipeline.lab.run_directory import RunDirectory
+
+
+@contextlib.contextmanager
+def child(
+    argv: Sequence[str],
+    *,
+    run: RunDirectory,
+    name: str,
+    environment: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start `argv` in the run directory with its messages in NAME.log; on leaving, it is ended.
+
+    The kernel kills it when this process dies (prctl(2), PR_SET_PDEATHSIG, by way of setpriv). It has a
+    session of its own, so Ctrl-C reaches it only through us. Raises LabFault if it cannot be started.
+    """
+    log = run.path / f"{name}.log"
+    with log.open("ab") as messages:
+        try:
+            process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "--", *argv],
+                cwd=run.path,
+                env=dict(environment) if environment is not None else None,
+                stdin=stdin,
+                stdout=messages if stdout is None else stdout,
+                stderr=messages,
+                pass_fds=pass_fds,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise LabFault(f"cannot start {name}: {error}") from error
+    try:
+        run.record(process.pid)
+        yield process
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream:
+            with contextlib.suppress(OSError):
+                stream.close()
+
+
+def tail(path: Path, lines: int = 15) -> str:
+    """The last lines of a log, for a message."""
+    try:
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ""

@@ -1,0 +1,102 @@
+"""One QEMU process: started, spoken to over QMP, watched, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qemu.qmp import QMPClient, QMPError
+
+from pipeline.errors import LabFault
+from pipeline.lab.process import child, tail
+from pipeline.lab.run_directory import RunDirectory
+from pipeline.lab.toolchain import Qemu
+
+SERIAL = "serial.log"
+
+
+@dataclass(kw_only=True, slots=True)
+class Machine:
+    """A running QEMU. Its serial line is in `serial`, its messages in `log`."""
+
+    process: subprocess.Popen[bytes]
+    serial: Path
+    log: Path
+    _qmp: QMPClient
+    _runner: asyncio.Runner = field(repr=False)
+
+    def execute(self, command: str, **arguments: object) -> Any:
+        """A QMP command's answer; raises LabFault where QEMU is gone or refuses."""
+        try:
+            return self._runner.run(
+                asyncio.wait_for(self._qmp.execute(command, arguments or None), timeout=30)
+            )
+        except (QMPError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            self.check()
+            raise LabFault(f"QEMU did not answer {command}: {error}") from error
+
+    def check(self) -> None:
+        """Raises LabFault if QEMU has ended."""
+        status = self.process.poll()
+        if status is not None:
+            raise LabFault(f"QEMU of L1 {_ended(status)}\n{tail(self.log, 6)}".rstrip())
+
+    def forwarded_port(self) -> int:
+        """The port of 127.0.0.1 that leads to port 22 of L1."""
+        text = self.execute("human-monitor-command", **{"command-line": "info usernet"})
+        found = re.search(r"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s", str(text))
+        if found is None:
+            raise LabFault(f"QEMU forwards no port to L1:\n{text}")
+        return int(found[1])
+
+
+def _ended(status: int) -> str:
+    return f"was killed by signal {-status}" if status < 0 else f"ended with {status}"
+
+
+@contextlib.contextmanager
+def machine(
+    qemu: Qemu, arguments: Sequence[str], *, run: RunDirectory, name: str = "l1"
+) -> Iterator[Machine]:
+    """Start `qemu` with `arguments`; it has ended when the context is left.
+
+    QMP goes over a socket pair, so nothing is left in the file system. Raises LabFault if it does not start.
+    """
+    ours, theirs = socket.socketpair()
+    serial = run.path / f"{name}-{SERIAL}"
+    monitor = (
+        *("-chardev", f"socket,id=qmp,fd={theirs.fileno()}", "-mon", "chardev=qmp,mode=control"),
+        *("-chardev", f"file,id=serial,path={serial.name}", "-serial", "chardev:serial"),
+    )
+    with (
+        contextlib.closing(ours),
+        child(
+            [*qemu.argv, *arguments, *monitor],
+            run=run,
+            name=name,
+            environment=qemu.merged_environment(),
+            pass_fds=[theirs.fileno()],
+        ) as process,
+    ):
+        theirs.close()
+        log = run.path / f"{name}.log"
+        with asyncio.Runner() as runner:
+            qmp = QMPClient(name)
+            try:
+                runner.run(asyncio.wait_for(qmp.open_with_socket(ours), timeout=60))
+            except (QMPError, OSError, TimeoutError) as error:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=2)
+                raise LabFault(f"QEMU did not start: {tail(log, 6) or error}") from error
+            try:
+                yield Machine(process=process, serial=serial, log=log, _qmp=qmp, _runner=runner)
+            finally:
+                with contextlib.suppress(QMPError, OSError, EOFError, asyncio.TimeoutError):
+                    runner.run(asyncio.wait_for(qmp.disconnect(), timeout=5))

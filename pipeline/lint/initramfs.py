@@ -1,0 +1,60 @@
+"""DB3xx: how the initramfs is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from pipeline.facts.initramfs import hooks
+from pipeline.lint.finding import Finding, Rule, Severity
+from pipeline.plan import Plan
+from pipeline.scenario import Loaded
+
+_HOOKS = ("host", "initramfs", "hooks")
+
+
+def modconf_missing(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
+    """DB301: HOOKS lacks modconf."""
+    if "modconf" in {hook.value for hook in plan.host.hooks}:
+        return
+    early = {
+        one.lower()
+        for parameter in plan.host.kernel_parameters
+        if parameter.value.replace("_", "-").startswith("vfio-pci.ids=")
+        for one in parameter.value.partition("=")[2].split(",")
+    }
+    known = all(str(function.ids) in early for function in plan.passed)
+    yield Finding(
+        code="DB301",
+        severity=Severity.WARNING if known else Severity.ERROR,
+        place=loaded.source.place(_HOOKS),
+        found="modconf is not in HOOKS",
+        why="it copies /etc/modprobe.d into the image; without it the softdeps are not there"
+        if known
+        else "it copies /etc/modprobe.d/vfio.conf into the image; without it vfio-pci is loaded without ids= "
+        "and takes nothing",
+        fix="add modconf, or leave out host.initramfs.hooks to have the distribution's",
+        source="measured: mkinitcpio v41 with and without modconf; archlinux/mkinitcpio install/modconf",
+    )
+
+
+def hook_unknown(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
+    """DB302: no package is known to install the hook."""
+    known = hooks("mkinitcpio")
+    for hook in plan.host.hooks:
+        if hook.value not in known:
+            close = get_close_matches(hook.value, sorted(known), n=1)
+            yield Finding(
+                code="DB302",
+                severity=Severity.WARNING,
+                place=hook.place,
+                found=f"{hook.value} is no hook of mkinitcpio that is known here",
+                why=f"mkinitcpio says \"ERROR: Hook '{hook.value}' cannot be found\" where it is not there",
+                fix=f"write {close[0]}, if that is meant"
+                if close
+                else "remove it, or make sure that its package is installed",
+                source="archlinux/mkinitcpio install/ and the packages that add hooks",
+            )
+
+
+RULES: tuple[Rule, ...] = (modconf_missing, hook_unknown)

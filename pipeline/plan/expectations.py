@@ -1,0 +1,336 @@
+"""What must hold when the host has booted and the guest has started, from the decisions alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pipeline.errors import Place
+from pipeline.facts.kernels import canonical, removal, turns_iommu_off
+from pipeline.pci import Address
+from pipeline.plan.grouping import groups
+from pipeline.plan.model import (
+    Check,
+    Expectation,
+    GuestPlan,
+    HostPlan,
+    PlannedFunction,
+    PlannedHostDevice,
+    PlannedPort,
+    Stage,
+    Written,
+)
+from pipeline.scenario.source import Source
+
+
+def derive(
+    host: HostPlan,
+    ports: Sequence[PlannedPort],
+    guest: GuestPlan,
+    *,
+    stated_groups: Sequence[Sequence[str]],
+    source: Source,
+) -> tuple[Expectation, ...]:
+    """Every expectation of both stages, in the order in which they are checked.
+
+    `stated_groups` are the groups that the owner states; they replace the predicted ones.
+    """
+    functions = [function for port in ports for function in port.functions]
+    passed = [function for function in functions if function.passed]
+    staying = [function for function in functions if not function.passed]
+    found: list[Expectation] = []
+    found += _boot(host, source)
+    found += _cmdline(host)
+    found += _iommu(host, passed)
+    found += _present(functions)
+    found += _grouping(ports, functions, passed, stated_groups, source)
+    found += _binding(host, passed, source)
+    found += _staying(host, staying)
+    found += _domain(guest, passed)
+    found += _guest_functions(guest, passed, source)
+    return tuple(found)
+
+
+def _boot(host: HostPlan, source: Source) -> Iterator[Expectation]:
+    missing = [
+        module
+        for module in host.modules
+        if removal(module.value, kernel=host.kernel) and not module.value.endswith("?")
+    ]
+    yield Expectation(
+        check=Check.INITRAMFS,
+        stage=Stage.HOST,
+        subject=host.distribution.preset,
+        expected="exit status 0",
+        place=missing[0].place if missing else source.place(("host", "initramfs")),
+        why="mkinitcpio reports an error: the image may lack what vfio-pci needs",
+        fix=f"take {missing[0].value} out of MODULES" if missing else "see mkinitcpio's message",
+    )
+    yield Expectation(
+        check=Check.BOOTS,
+        stage=Stage.HOST,
+        subject=host.distribution.initramfs_image,
+        expected="reachable",
+        place=source.place(("host", "initramfs")),
+        why="the host does not come up with this initramfs",
+        fix="boot the fallback entry or a live medium and correct MODULES and HOOKS",
+    )
+
+
+def _cmdline(host: HostPlan) -> Iterator[Expectation]:
+    first: dict[str, Written[str]] = {}
+    for parameter in host.kernel_parameters:
+        first.setdefault(parameter.value, parameter)
+    for parameter in first.values():
+        yield Expectation(
+            check=Check.CMDLINE,
+            stage=Stage.HOST,
+            subject=parameter.value,
+            expected=parameter.value,
+            place=parameter.place,
+            why="the kernel did not get this parameter, so what it turns on or off is not",
+            fix="put it into GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub and run grub-mkconfig",
+        )
+
+
+def _iommu_off(host: HostPlan) -> Written[str] | None:
+    """The parameter that turns the IOMMU off."""
+    off = (one for one in host.kernel_parameters if turns_iommu_off(one.value, vendor=host.cpu_vendor))
+    return next(off, None)
+
+
+def _iommu(host: HostPlan, passed: Sequence[PlannedFunction]) -> Iterator[Expectation]:
+    off = _iommu_off(host)
+    yield Expectation(
+        check=Check.IOMMU,
+        stage=Stage.HOST,
+        subject=host.cpu_vendor,
+        expected="on",
+        place=off.place if off else passed[0].place,
+        why="without an IOMMU vfio-pci refuses every device (-22) and nothing can be passed through",
+        fix=f"remove {off.value}" if off else "turn on the IOMMU (AMD-Vi, VT-d) in the firmware's settings",
+    )
+
+
+def _present(functions: Sequence[PlannedFunction]) -> Iterator[Expectation]:
+    for function in functions:
+        if function.passed:
+            yield Expectation(
+                check=Check.PRESENT,
+                stage=Stage.HOST,
+                subject=str(function.address),
+                expected=f"{function.ids} subsystem {function.subsystem or '0000:0000'} "
+                f"rev {function.revision:02x}",
+                place=function.place,
+                why="the host does not see the card that the scenario describes",
+                fix="compare the scenario with `lspci -nn -s " + str(function.address) + "`",
+            )
+
+
+def _grouping(
+    ports: Sequence[PlannedPort],
+    functions: Sequence[PlannedFunction],
+    passed: Sequence[PlannedFunction],
+    stated: Sequence[Sequence[str]],
+    source: Source,
+) -> Iterator[Expectation]:
+    topology = {port.address: [function.address for function in port.functions] for port in ports}
+    places = {function.address: function.place for function in functions}
+    wanted: dict[frozenset[Address], Place] = {}
+    taken: dict[Address, Place] = {}
+    for index, members in enumerate(stated):
+        place = source.place(("expect", "groups", index))
+        group = frozenset(Address.parse(member) for member in members)
+        wanted[group] = place
+        taken.update(dict.fromkeys(group, place))
+    predicted = groups(topology)
+    for function in functions:
+        whole = predicted[function.address]
+        rest = whole.difference(taken)
+        if function.address in rest and rest not in wanted:
+            split = [taken[member] for member in sorted(whole) if member in taken]
+            wanted[rest] = split[0] if split else places[function.address]
+    for group, place in wanted.items():
+        yield Expectation(
+            check=Check.GROUP,
+            stage=Stage.HOST,
+            subject=str(min(group)),
+            expected=tuple(str(member) for member in sorted(group)),
+            place=place,
+            why="a group is passed through whole or not at all",
+            fix="use another slot, a firmware setting for ACS, or correct `expect.groups`",
+        )
+    for group in wanted:
+        inside = [function for function in passed if function.address in group]
+        if inside:
+            left_out = [one for one in functions if one.address in group and not one.passed]
+            yield _viable(group, inside[0], left_out, source)
+
+
+def _viable(
+    group: frozenset[Address],
+    passed: PlannedFunction,
+    left_out: Sequence[PlannedFunction],
+    source: Source,
+) -> Expectation:
+    names = ", ".join(str(function.address) for function in left_out)
+    return Expectation(
+        check=Check.VIABLE,
+        stage=Stage.HOST,
+        subject=str(min(group)),
+        expected="no function of the group held by a driver of the host",
+        place=source.place(("passthrough",)) if left_out else passed.place,
+        why="VFIO refuses a group while a driver of the host holds one of its functions "
+        "(the guest then ends with 'group is not viable')",
+        fix=f"add {names} to `passthrough`"
+        if left_out
+        else "pass every function of the group through, or bind them to vfio-pci",
+    )
+
+
+def _binding(host: HostPlan, passed: Sequence[PlannedFunction], source: Source) -> Iterator[Expectation]:
+    for function in passed:
+        place, fix = _suspect(host, function, source)
+        yield Expectation(
+            check=Check.BINDING,
+            stage=Stage.HOST,
+            subject=str(function.address),
+            expected="vfio-pci",
+            place=place,
+            why="the function is not reserved for the guest: the wrong driver, or none, holds it",
+            fix=fix,
+        )
+        yield Expectation(
+            check=Check.FIRST_DRIVER,
+            stage=Stage.HOST,
+            subject=str(function.address),
+            expected="vfio-pci",
+            place=place,
+            why="a driver of the host tried the function before vfio-pci had it; a GPU often "
+            "does not come back from that without a reset",
+            fix=fix,
+        )
+        yield Expectation(
+            check=Check.VFIO_NODE,
+            stage=Stage.HOST,
+            subject=str(function.address),
+            expected="/dev/vfio/<group>",
+            place=place,
+            why="without the group's device node QEMU cannot open the function",
+            fix=fix,
+        )
+
+
+def _suspect(host: HostPlan, function: PlannedFunction, source: Source) -> tuple[Place, str]:
+    """The line most likely to be at fault when vfio-pci does not get `function`."""
+    off = _iommu_off(host)
+    if off:
+        return off.place, f"remove {off.value}: vfio-pci needs the IOMMU"
+    if str(function.ids) not in {written.value for written in host.vfio_ids}:
+        subsystem = [one for one in host.vfio_ids if one.value == str(function.subsystem)]
+        place = subsystem[0].place if subsystem else source.place(("host", "vfio", "ids"))
+        return place, f"put {function.ids} (vendor:device) into the ids of vfio-pci"
+    if "modconf" not in {hook.value for hook in host.hooks}:
+        place = source.place(("host", "initramfs", "hooks"))
+        return place, "put modconf into HOOKS of /etc/mkinitcpio.conf"
+    modules = [canonical(module.value) for module in host.modules]
+    if "vfio_pci" not in modules:
+        place = source.place(("host", "initramfs", "modules"))
+        return place, "put vfio_pci into MODULES of /etc/mkinitcpio.conf"
+    drivers = {canonical(driver) for driver in function.drivers}
+    for module in host.modules[: modules.index("vfio_pci")]:
+        if canonical(module.value) in drivers:
+            return module.place, f"put vfio_pci before {module.value} in MODULES of /etc/mkinitcpio.conf"
+    return function.place, "see which driver took it, and load vfio_pci before it"
+
+
+def _staying(host: HostPlan, staying: Sequence[PlannedFunction]) -> Iterator[Expectation]:
+    for function in staying:
+        same = [written for written in host.vfio_ids if written.value == str(function.ids)]
+        yield Expectation(
+            check=Check.STAYS,
+            stage=Stage.HOST,
+            subject=str(function.address),
+            expected="not vfio-pci",
+            place=same[0].place if same else function.place,
+            why="vfio-pci took a function that the host needs",
+            fix=f"take {function.ids} out of the ids of vfio-pci",
+        )
+
+
+def _domain(guest: GuestPlan, passed: Sequence[PlannedFunction]) -> Iterator[Expectation]:
+    place = guest.machine.place
+    devices = [*_strays(guest, passed), *guest.host_devices]
+    yield Expectation(
+        check=Check.DOMAIN_DEFINED,
+        stage=Stage.GUEST,
+        subject=guest.name,
+        expected="defined",
+        place=place,
+        why="libvirt does not take the domain XML",
+        fix="see libvirt's message",
+    )
+    yield Expectation(
+        check=Check.DOMAIN_STARTED,
+        stage=Stage.GUEST,
+        subject=guest.name,
+        expected="running",
+        place=devices[0].place if devices else place,
+        why="the guest does not start with the device passed through",
+        fix="see libvirt's message",
+    )
+    yield Expectation(
+        check=Check.FIRMWARE,
+        stage=Stage.GUEST,
+        subject=guest.name,
+        expected="OVMF",
+        place=place,
+        why="the guest did not start UEFI firmware: a GPU without a legacy ROM stays black",
+        fix="check the loader's path in the domain",
+    )
+    yield Expectation(
+        check=Check.MACHINE,
+        stage=Stage.GUEST,
+        subject=guest.name,
+        expected=guest.machine.value,
+        place=place,
+        why="the guest runs on another machine type than the pinned one, so its hardware may change",
+        fix="pin `guest.machine`",
+    )
+
+
+def _strays(guest: GuestPlan, passed: Sequence[PlannedFunction]) -> list[PlannedHostDevice]:
+    """The hostdevs of the domain whose source is not passed through."""
+    reserved = {function.address for function in passed}
+    return [device for device in guest.host_devices if device.source not in reserved]
+
+
+def _guest_functions(
+    guest: GuestPlan, passed: Sequence[PlannedFunction], source: Source
+) -> Iterator[Expectation]:
+    devices = {device.source: device for device in guest.host_devices}
+    strays = _strays(guest, passed)
+    for function in passed:
+        device = devices.get(function.address)
+        if device:
+            place = device.place
+        else:
+            place = strays[0].place if strays else source.place(("guest", "host_devices"))
+        number = device.function if device else function.address.function
+        yield Expectation(
+            check=Check.GUEST_FUNCTION,
+            stage=Stage.GUEST,
+            subject=str(function.address),
+            expected=str(function.ids),
+            place=place,
+            why="the guest's firmware does not see the passed-through function",
+            fix=f"give the domain a hostdev whose source is {function.address}",
+        )
+        yield Expectation(
+            check=Check.GUEST_PORT,
+            stage=Stage.GUEST,
+            subject=str(function.address),
+            expected=f"function {number} behind a root port",
+            place=place,
+            why="on the root complex itself PCI Express devices lose capabilities that drivers rely on",
+            fix="give the hostdev an address on a pcie-root-port, the functions of one card in one slot",
+        )

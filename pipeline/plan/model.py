@@ -1,0 +1,185 @@
+"""The Plan: everything decided about a scenario, with the place each decision comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from pipeline.errors import Place
+from pipeline.facts.distributions import Distribution
+from pipeline.pci import Address, IdPair
+from pipeline.scenario.model import Bar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written(Generic[T]):
+    """A value with the place of the scenario that it comes from."""
+
+    value: T
+    place: Place
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedFunction:
+    """A PCI function of the board and what shall become of it."""
+
+    address: Address
+    ids: IdPair
+    subsystem: IdPair | None
+    class_code: str
+    revision: int
+    name: str
+    bars: tuple[Bar, ...]
+    drivers: tuple[str, ...]
+    passed: bool
+    root_port: Address
+    place: Place
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedPort:
+    """A root port of the board with the functions behind it."""
+
+    address: Address
+    functions: tuple[PlannedFunction, ...]
+    place: Place
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostPlan:
+    """What the host's configuration shall say."""
+
+    distribution: Distribution
+    year: int
+    cpu_vendor: str
+    threads: int
+    memory: int
+    kernel: str
+    qemu: str
+    kernel_parameters: tuple[Written[str], ...]
+    vfio_ids: tuple[Written[str], ...]
+    softdeps: tuple[tuple[str, str], ...]
+    modules: tuple[Written[str], ...]
+    hooks: tuple[Written[str], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedHostDevice:
+    """A hostdev of the domain: which function of the host, where the guest finds it.
+
+    `slot` counts the slots for passed-through cards from 0; each has its own root port in the guest.
+    """
+
+    source: Address
+    slot: int
+    function: int
+    multifunction: bool
+    rom_bar: bool
+    place: Place
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedDisk:
+    """A disk or CD drive of the guest."""
+
+    path: str
+    format: str
+    bus: str
+    cdrom: bool
+    boot: int | None
+    place: Place
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GuestPlan:
+    """What the domain shall say. Memory in bytes."""
+
+    name: str
+    os: str
+    machine: Written[str]
+    cpu_mode: str
+    cores: int
+    threads_per_core: int
+    memory: int
+    loader: str
+    nvram_template: str
+    nvram: str
+    disks: tuple[PlannedDisk, ...]
+    bridge: str | None
+    network_model: str
+    host_devices: tuple[PlannedHostDevice, ...]
+
+
+class Stage(StrEnum):
+    """Where an expectation is checked."""
+
+    HOST = "host"
+    GUEST = "guest"
+
+
+class Check(StrEnum):
+    """The kinds of expectations; each has one check of its own."""
+
+    INITRAMFS = "initramfs"
+    BOOTS = "boots"
+    CMDLINE = "cmdline"
+    IOMMU = "iommu"
+    PRESENT = "present"
+    GROUP = "group"
+    VIABLE = "viable"
+    BINDING = "binding"
+    FIRST_DRIVER = "first-driver"
+    STAYS = "stays"
+    VFIO_NODE = "vfio-node"
+    DOMAIN_DEFINED = "domain-defined"
+    DOMAIN_STARTED = "domain-started"
+    FIRMWARE = "firmware"
+    MACHINE = "machine"
+    GUEST_FUNCTION = "guest-function"
+    GUEST_PORT = "guest-port"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Expectation:
+    """One thing that must hold: what is compared, with what, and which line asked for it.
+
+    `expected` is a text or a sorted tuple of texts; `subject` names what it is about (a function's address,
+    a kernel parameter). `why` says what it means for the owner when it does not hold, `fix` what to do.
+    """
+
+    check: Check
+    stage: Stage
+    subject: str
+    expected: str | tuple[str, ...]
+    place: Place
+    why: str
+    fix: str
+
+    @property
+    def id(self) -> str:
+        """Stable name of the check, such as `binding[01:00.0]`."""
+        return f"{self.check.value}[{self.subject}]"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """A scenario with everything decided."""
+
+    name: str
+    host: HostPlan
+    ports: tuple[PlannedPort, ...]
+    guest: GuestPlan
+    expectations: tuple[Expectation, ...]
+
+    @property
+    def functions(self) -> tuple[PlannedFunction, ...]:
+        """Every function behind a root port, in the order of the board."""
+        return tuple(function for port in self.ports for function in port.functions)
+
+    @property
+    def passed(self) -> tuple[PlannedFunction, ...]:
+        """The functions that are passed through."""
+        return tuple(function for function in self.functions if function.passed)

@@ -1,0 +1,263 @@
+"""Scenario and facts to Plan: every decision is taken here; pure."""
+
+from __future__ import annotations
+
+from pipeline.errors import BadInput
+from pipeline.facts import distributions, drivers, kernels
+from pipeline.pci import Address, IdPair
+from pipeline.plan.expectations import derive
+from pipeline.plan.model import (
+    GuestPlan,
+    HostPlan,
+    Plan,
+    PlannedDisk,
+    PlannedFunction,
+    PlannedHostDevice,
+    PlannedPort,
+    Written,
+)
+from pipeline.scenario.loader import Loaded
+from pipeline.scenario.model import Function, Scenario
+from pipeline.scenario.source import Path, Source
+
+NVRAM_DIRECTORY = "/var/lib/libvirt/qemu/nvram"
+
+
+def resolve(loaded: Loaded) -> Plan:
+    """Decide everything that `loaded` leaves open.
+
+    Raises BadInput where no facts are known about what it asks for.
+    """
+    scenario, source = loaded.scenario, loaded.source
+    ports = _ports(scenario, source)
+    host = _host(scenario, source, ports)
+    guest = _guest(scenario, source, host)
+    return Plan(
+        name=scenario.name,
+        host=host,
+        ports=ports,
+        guest=guest,
+        expectations=derive(
+            host,
+            ports,
+            guest,
+            stated_groups=scenario.expect.groups or (),
+            source=source,
+        ),
+    )
+
+
+def _ports(scenario: Scenario, source: Source) -> tuple[PlannedPort, ...]:
+    ports = []
+    for p, port in enumerate(scenario.board.root_ports):
+        path: Path = ("board", "root_ports", p)
+        address = Address.parse(port.address)
+        functions = tuple(
+            _function(function, address, scenario, source, (*path, "functions", f))
+            for f, function in enumerate(port.functions)
+        )
+        ports.append(
+            PlannedPort(
+                address=address,
+                functions=functions,
+                place=source.place((*path, "address")),
+            )
+        )
+    return tuple(ports)
+
+
+def _function(
+    function: Function, port: Address, scenario: Scenario, source: Source, path: Path
+) -> PlannedFunction:
+    ids = IdPair.parse(function.id)
+    passed = function.address in scenario.passthrough
+    place = (
+        source.place(("passthrough", scenario.passthrough.index(function.address)))
+        if passed
+        else source.place((*path, "address"))
+    )
+    known = function.drivers if function.drivers is not None else drivers.competing(ids, function.class_)
+    return PlannedFunction(
+        address=Address.parse(function.address),
+        ids=ids,
+        subsystem=IdPair.parse(function.subsystem) if function.subsystem else None,
+        class_code=function.class_.ljust(6, "0"),
+        revision=int(function.revision, 16),
+        name=function.name,
+        bars=function.bars,
+        drivers=known,
+        passed=passed,
+        root_port=port,
+        place=place,
+    )
+
+
+def _host(scenario: Scenario, source: Source, ports: tuple[PlannedPort, ...]) -> HostPlan:
+    host = scenario.host
+    try:
+        facts = distributions.distribution(host.distribution, year=host.year, kernel=host.kernel)
+    except LookupError as error:
+        raise BadInput(str(error), place=source.place(("host", "year"))) from None
+    passed = [function for port in ports for function in port.functions if function.passed]
+    pairs = [(driver, "vfio-pci") for function in passed for driver in function.drivers]
+    return HostPlan(
+        distribution=facts,
+        year=host.year,
+        cpu_vendor=host.cpu.vendor,
+        threads=host.cpu.cores * host.cpu.threads_per_core,
+        memory=host.memory,
+        kernel=host.kernel,
+        qemu=host.qemu,
+        kernel_parameters=_kernel_parameters(scenario, source, facts.kernel_parameters),
+        vfio_ids=_vfio_ids(scenario, source, passed),
+        softdeps=tuple(dict.fromkeys(pairs)) if host.vfio.softdeps else (),
+        modules=_modules(scenario, source),
+        hooks=_hooks(scenario, source, facts.hooks),
+    )
+
+
+def _kernel_parameters(
+    scenario: Scenario, source: Source, defaults: tuple[str, ...]
+) -> tuple[Written[str], ...]:
+    """The owner's own (or the distribution's), and before them what the IOMMU needs and nobody wrote."""
+    path: Path = ("host", "kernel_parameters")
+    own = scenario.host.kernel_parameters
+    if own is None:
+        written = tuple(Written(value=value, place=source.place(("host",))) for value in defaults)
+    else:
+        written = tuple(
+            Written(value=value, place=source.place((*path, index))) for index, value in enumerate(own)
+        )
+    names = {item.value.partition("=")[0] for item in written}
+    needed = tuple(
+        Written(value=value, place=source.place(("host", "cpu")))
+        for value in kernels.iommu_parameters(scenario.host.cpu.vendor)
+        if value.partition("=")[0] not in names
+    )
+    return (*written, *needed)
+
+
+def _vfio_ids(scenario: Scenario, source: Source, passed: list[PlannedFunction]) -> tuple[Written[str], ...]:
+    explicit = scenario.host.vfio.ids
+    if explicit is not None:
+        return tuple(
+            Written(value=value, place=source.place(("host", "vfio", "ids", index)))
+            for index, value in enumerate(explicit)
+        )
+    derived = {str(function.ids): function.place for function in reversed(passed)}
+    return tuple(
+        Written(value=ids, place=derived[ids])
+        for ids in dict.fromkeys(str(function.ids) for function in passed)
+    )
+
+
+def _modules(scenario: Scenario, source: Source) -> tuple[Written[str], ...]:
+    initramfs = scenario.host.initramfs
+    path: Path = ("host", "initramfs")
+    if initramfs.modules is not None:
+        derived = tuple(
+            Written(value=value, place=source.place((*path, "modules", index)))
+            for index, value in enumerate(initramfs.modules)
+        )
+    else:
+        place = source.place(("host", "kernel"))
+        derived = tuple(
+            Written(value=value, place=place) for value in kernels.vfio_modules(scenario.host.kernel)
+        )
+    extra = tuple(
+        Written(value=value, place=source.place((*path, "extra_modules", index)))
+        for index, value in enumerate(initramfs.extra_modules)
+    )
+    return (*derived, *extra)
+
+
+def _hooks(scenario: Scenario, source: Source, defaults: tuple[str, ...]) -> tuple[Written[str], ...]:
+    explicit = scenario.host.initramfs.hooks
+    if explicit is None:
+        place = source.place(("host", "initramfs"))
+        return tuple(Written(value=value, place=place) for value in defaults)
+    return tuple(
+        Written(value=value, place=source.place(("host", "initramfs", "hooks", index)))
+        for index, value in enumerate(explicit)
+    )
+
+
+def _guest(scenario: Scenario, source: Source, host: HostPlan) -> GuestPlan:
+    guest = scenario.guest
+    disk_place = source.place(("guest", "disk", "path"))
+    disks = [
+        PlannedDisk(
+            path=guest.disk.path,
+            format=guest.disk.format,
+            bus=guest.disk.bus,
+            cdrom=False,
+            boot=guest.disk.boot,
+            place=disk_place,
+        )
+    ]
+    disks += [
+        PlannedDisk(
+            path=medium.path,
+            format="raw",
+            bus="sata",
+            cdrom=True,
+            boot=medium.boot,
+            place=source.place(("guest", "media", index, "path")),
+        )
+        for index, medium in enumerate(guest.media)
+    ]
+    orders = [disk.boot for disk in disks if disk.boot is not None]
+    if len(orders) != len(set(orders)):
+        raise BadInput("two disks have the same place in the boot order", place=disk_place)
+    return GuestPlan(
+        name=guest.name,
+        os=guest.os,
+        machine=Written(value=guest.machine, place=source.place(("guest", "machine"))),
+        cpu_mode=guest.cpu.mode,
+        cores=guest.cpu.cores,
+        threads_per_core=guest.cpu.threads_per_core,
+        memory=guest.memory,
+        loader=host.distribution.ovmf_code,
+        nvram_template=host.distribution.ovmf_vars,
+        nvram=f"{NVRAM_DIRECTORY}/{guest.name}_VARS.fd",
+        disks=tuple(disks),
+        bridge=guest.network.bridge if guest.network else None,
+        network_model=guest.network.model if guest.network else "e1000e",
+        host_devices=_host_devices(scenario, source),
+    )
+
+
+def _host_devices(scenario: Scenario, source: Source) -> tuple[PlannedHostDevice, ...]:
+    """The functions of one slot stay functions of one slot in the guest, in the same order."""
+    explicit = scenario.guest.host_devices
+    if explicit is not None:
+        wanted = [
+            (
+                Address.parse(device.source),
+                device.rom_bar,
+                source.place(("guest", "host_devices", index, "source")),
+            )
+            for index, device in enumerate(explicit)
+        ]
+    else:
+        wanted = [
+            (Address.parse(address), True, source.place(("passthrough", index)))
+            for index, address in enumerate(scenario.passthrough)
+        ]
+    slots = list(dict.fromkeys(address.slot for address, _, _ in wanted))
+    devices = []
+    for address, rom_bar, place in wanted:
+        mates = sorted(other for other, _, _ in wanted if other.slot == address.slot)
+        # Function 0 has to exist, else nothing looks for the others (PCI Local Bus 3.0, 3.2.2.3.4).
+        function = address.function if mates[0].function == 0 else mates.index(address)
+        devices.append(
+            PlannedHostDevice(
+                source=address,
+                slot=slots.index(address.slot),
+                function=function,
+                multifunction=function == 0 and len(mates) > 1,
+                rom_bar=rom_bar,
+                place=place,
+            )
+        )
+    return tuple(devices)

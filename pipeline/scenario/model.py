@@ -1,0 +1,226 @@
+"""What an owner may write in a scenario."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pipeline.scenario.grammar import (
+    AbsolutePath,
+    BootOrder,
+    ClassCode,
+    CpuModel,
+    DriverName,
+    FunctionName,
+    HookName,
+    InterfaceName,
+    KernelParameter,
+    KernelSeries,
+    MachineType,
+    Memory,
+    ModuleName,
+    Name,
+    PciAddress,
+    PciIdPair,
+    Prose,
+    QemuRelease,
+    Revision,
+    Size,
+    Year,
+)
+
+
+class Part(BaseModel):
+    """A mapping of the scenario: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Cpu(Part):
+    """The host's processor."""
+
+    vendor: Literal["amd", "intel"]
+    model: CpuModel = ""
+    cores: Annotated[int, Field(ge=1, le=512)]
+    threads_per_core: Literal[1, 2] = 1
+    assumed: bool = Field(False, description="true where the source of this scenario does not say it")
+
+
+class Vfio(Part):
+    """What to write into modprobe.d; everything left out is derived from `passthrough`."""
+
+    ids: tuple[PciIdPair, ...] | None = Field(
+        None, description="ids= of vfio-pci instead of the derived ones"
+    )
+    softdeps: bool = Field(True, description="make every known competing driver load after vfio-pci")
+
+
+class Initramfs(Part):
+    """The initramfs generator and, where the owner insists, its exact lists."""
+
+    generator: Literal["mkinitcpio"] = "mkinitcpio"
+    modules: tuple[ModuleName, ...] | None = Field(None, description="MODULES instead of the derived ones")
+    extra_modules: tuple[ModuleName, ...] = Field((), description="the owner's own, after the derived ones")
+    hooks: tuple[HookName, ...] | None = Field(None, description="HOOKS instead of the distribution's")
+
+
+class Host(Part):
+    """The machine that will be rebooted."""
+
+    distribution: Literal["manjaro"]
+    year: Year = Field(description="which generation of the distribution's defaults and paths")
+    cpu: Cpu
+    memory: Memory
+    kernel: KernelSeries = Field(description="kernel series, such as '6.12'")
+    qemu: QemuRelease = Field(description="QEMU release on the host, such as '11.1'")
+    bootloader: Literal["grub"] = "grub"
+    kernel_parameters: tuple[KernelParameter, ...] | None = Field(
+        None,
+        description="the owner's own parameters; the distribution's defaults where left out",
+    )
+    initramfs: Initramfs = Initramfs()
+    vfio: Vfio = Vfio()
+
+
+class Bar(Part):
+    """One base address register."""
+
+    index: Annotated[int, Field(ge=0, le=5)]
+    size: Size
+    kind: Literal["mem32", "mem64", "mem64-prefetchable", "io"]
+
+    @model_validator(mode="after")
+    def _power_of_two(self) -> Bar:
+        if self.size & (self.size - 1):
+            raise ValueError("the size of a BAR is a power of two")
+        if self.kind == "io" and self.size > 256:
+            raise ValueError("an I/O BAR is at most 256 B")
+        if self.kind != "io" and self.size < 16:
+            raise ValueError("a memory BAR is at least 16 B")
+        return self
+
+
+class Function(Part):
+    """One PCI function of the board, as `lspci -nn` shows it."""
+
+    address: PciAddress
+    class_: ClassCode = Field(alias="class", description="class code, such as '0300' or '0c0330'")
+    id: PciIdPair = Field(description="vendor:device")
+    subsystem: PciIdPair | None = Field(None, description="subsystem vendor:device (not for vfio-pci ids)")
+    revision: Revision = "00"
+    name: FunctionName = ""
+    drivers: tuple[DriverName, ...] | None = Field(
+        None,
+        description="drivers of the host that would take it; known ones are looked up where left out",
+    )
+    bars: tuple[Bar, ...] = ()
+    assumed: bool = Field(False, description="true where the source of this scenario does not say it")
+
+    @model_validator(mode="after")
+    def _bars_apart(self) -> Function:
+        used: set[int] = set()
+        for bar in self.bars:
+            wide = bar.kind in {"mem64", "mem64-prefetchable"}
+            if wide and bar.index == 5:
+                raise ValueError("a 64-bit BAR takes two places, and BAR 5 is the last")
+            taken = {bar.index, bar.index + 1} if wide else {bar.index}
+            if used & taken:
+                raise ValueError(f"BAR {min(used & taken)} is used twice (a 64-bit BAR takes two places)")
+            used |= taken
+        return self
+
+
+class RootPort(Part):
+    """A root port and the functions in the slot behind it."""
+
+    address: PciAddress = Field(description="the root port's own address, on bus 00")
+    functions: Annotated[tuple[Function, ...], Field(min_length=1, max_length=8)]
+    assumed: bool = Field(False, description="true where the source of this scenario does not say it")
+
+
+class Board(Part):
+    """The PCI topology around the passed-through device."""
+
+    root_ports: Annotated[tuple[RootPort, ...], Field(min_length=1, max_length=16)]
+
+
+class Disk(Part):
+    """The guest's system disk."""
+
+    path: AbsolutePath
+    format: Literal["qcow2", "raw"] = "qcow2"
+    bus: Literal["sata", "virtio"] = "sata"
+    boot: BootOrder | None = None
+
+
+class Medium(Part):
+    """An ISO image in a CD drive of the guest."""
+
+    path: AbsolutePath
+    boot: BootOrder | None = None
+
+
+class GuestCpu(Part):
+    """The guest's processor."""
+
+    mode: Literal["host-model", "host-passthrough"] = "host-model"
+    cores: Annotated[int, Field(ge=1, le=255)]
+    threads_per_core: Literal[1, 2] = 1
+
+
+class Network(Part):
+    """The guest's network card on a bridge of the host."""
+
+    bridge: InterfaceName
+    model: Literal["e1000e", "virtio"] = "e1000e"
+
+
+class HostDevice(Part):
+    """A function as the domain names it; only to override what `passthrough` gives."""
+
+    source: PciAddress
+    rom_bar: bool = True
+
+
+class Guest(Part):
+    """The virtual machine that gets the device."""
+
+    name: Name
+    os: Literal["windows10", "windows11", "linux"]
+    machine: MachineType = Field(description="pinned machine type, such as 'pc-q35-9.2'")
+    cpu: GuestCpu
+    memory: Memory
+    disk: Disk
+    media: Annotated[tuple[Medium, ...], Field(max_length=4)] = ()
+    network: Network | None = None
+    host_devices: tuple[HostDevice, ...] | None = Field(
+        None,
+        description="the domain's hostdevs instead of one for each passed-through function",
+    )
+
+
+class Expect(Part):
+    """What the owner knows of the machine and wants proven instead of the predicted."""
+
+    groups: tuple[Annotated[tuple[PciAddress, ...], Field(min_length=1)], ...] | None = Field(
+        None, description="each IOMMU group of interest, with exactly its functions"
+    )
+
+
+class Scenario(Part):
+    """A host, the board in it, what is passed through, and the guest that gets it."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    name: Name
+    description: Prose = ""
+    host: Host
+    board: Board
+    passthrough: Annotated[tuple[PciAddress, ...], Field(min_length=1, max_length=16)]
+    guest: Guest
+    expect: Expect = Expect()
+
+    @property
+    def functions(self) -> tuple[Function, ...]:
+        """Every function behind a root port, in the order of the board."""
+        return tuple(function for port in self.board.root_ports for function in port.functions)

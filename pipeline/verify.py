@@ -1,0 +1,293 @@
+"""The whole run: lint and render, boot the host, start the guest, say what was found."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import testinfra
+
+from pipeline.checks.run import run_checks
+from pipeline.errors import LabFault
+from pipeline.lab import accel, board, cache, domain, guest, host, kernel_proof, memory, toolchain
+from pipeline.lab.image import HostImage, debian
+from pipeline.lab.run_directory import RunDirectory, run_directory
+from pipeline.lint import Finding
+from pipeline.plan.model import Check, Plan, Stage
+from pipeline.render import Bundle
+from pipeline.render.bundle import domain_path
+from pipeline.verdict import CheckResult, Listener, Outcome, StandIn, Verdict, outcome_of
+
+LOGS = ("l1-serial.log", "l1.log", "devices.log")
+
+
+@dataclass(slots=True)
+class _Run:
+    """What a run has found so far: a lab fault in the middle keeps what was found before."""
+
+    checks: list[CheckResult] = field(default_factory=list)
+    stand_ins: list[StandIn] = field(default_factory=list)
+    replacements: tuple[str, ...] = ()
+    accelerator: str = "not chosen"
+    versions: dict[str, str] = field(default_factory=dict)
+    times: dict[str, float] = field(default_factory=dict)
+    logs: dict[str, str] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.times[name] = round(time.monotonic() - started, 2)
+
+
+def verify(
+    plan: Plan,
+    bundle: Bundle,
+    *,
+    findings: tuple[Finding, ...],
+    accelerator: str | None,
+    logs: Path,
+    listener: Listener,
+) -> Verdict:
+    """Boot the bundle and compare with the plan's expectations; logs go to the directory `logs`.
+
+    A lab fault is a verdict of its own kind, never raised. BadInput is raised before anything starts.
+    """
+    layout = board.lay_out(plan)
+    run = _Run()
+    fault = ""
+    with memory.peak() as peak:
+        started = time.monotonic()
+        try:
+            _stages(plan, bundle, layout, run, accelerator, logs, listener)
+        except LabFault as error:
+            fault = str(error)
+        run.times["total"] = round(time.monotonic() - started, 2)
+    _skip_rest(plan, run, fault)
+    logs.mkdir(parents=True, exist_ok=True)
+    for name, text in run.logs.items():
+        (logs / name).write_text(text)
+    return Verdict(
+        scenario=plan.name,
+        outcome=Outcome.LAB_FAULT if fault else outcome_of(run.checks),
+        findings=findings,
+        checks=tuple(run.checks),
+        stand_ins=tuple(run.stand_ins),
+        replacements=run.replacements,
+        accelerator=run.accelerator,
+        versions=run.versions,
+        times=run.times,
+        peak_memory=peak.bytes,
+        fault=fault,
+    )
+
+
+def _stages(
+    plan: Plan,
+    bundle: Bundle,
+    layout: board.Board,
+    run: _Run,
+    override: str | None,
+    logs: Path,
+    listener: Listener,
+) -> None:
+    with run.timed("toolchain"):
+        qemu = toolchain.find(listener.step)
+        shell_program = toolchain.efi_shell(listener.step)
+    with run.timed("image"):
+        image = debian.image(listener.step)
+    run.versions |= {"QEMU of the lab": qemu.version, "kernel in L1": image.release}
+    with run.timed("accelerator"):
+        chosen = accel.choose(override, lambda: kernel_proof.kvm_problem(qemu, image))
+    run.accelerator = chosen.reason
+    listener.step(f"accelerator {chosen.reason}")
+    domain_xml = bundle.files[domain_path(plan)]
+    files = {path: data for path, data in bundle.files.items() if path.startswith("etc/")}
+    with run_directory(cache.runs()) as directory:
+        try:
+            with run.timed("apply"):
+                listener.step("applying the files to the host")
+                prepared = host.prepare(
+                    plan,
+                    files,
+                    domain_xml=domain_xml,
+                    board=layout,
+                    image=image,
+                    qemu=qemu,
+                    shell_program=shell_program,
+                    run=directory,
+                )
+            run.stand_ins += _stand_ins(plan, layout, image, chosen, prepared)
+            _note(plan, run, Check.INITRAMFS, _initramfs(prepared), listener)
+            _host_and_guest(plan, layout, run, directory, prepared, image, qemu, chosen, domain_xml, listener)
+        finally:
+            _keep_logs(directory, logs)
+
+
+def _host_and_guest(
+    plan: Plan,
+    layout: board.Board,
+    run: _Run,
+    directory: RunDirectory,
+    prepared: host.Prepared,
+    image: HostImage,
+    qemu: toolchain.Qemu,
+    chosen: accel.Accelerator,
+    domain_xml: bytes,
+    listener: Listener,
+) -> None:
+    started = time.monotonic()
+    try:
+        booted = host.boot(
+            prepared,
+            board=layout,
+            image=image,
+            qemu=qemu,
+            accelerator=chosen,
+            cpu_vendor=plan.host.cpu_vendor,
+            run=directory,
+            progress=listener.step,
+        )
+        with booted as l1:
+            run.times["boot"] = round(time.monotonic() - started, 2)
+            _note(plan, run, Check.BOOTS, "reachable", listener)
+            expectations = [
+                one
+                for one in plan.expectations
+                if one.stage is Stage.HOST and one.check not in {Check.INITRAMFS, Check.BOOTS}
+            ]
+            guest.warm_up(l1.shell)
+            with run.timed("host checks"):
+                visitor = testinfra.get_host(f"paramiko://root@127.0.0.1:{l1.port}")
+                visitor.backend.client = l1.shell.client
+                run.checks += run_checks(visitor, expectations, progress=listener.check)
+            run.times["host stage"] = round(time.monotonic() - started, 2)
+            run.logs["l1-kernel.log"] = l1.shell.run("dmesg", timeout=60).out
+            if outcome_of(run.checks) is not Outcome.HELD:
+                return
+            lab_domain = domain.for_lab(domain_xml, accelerator=chosen.l2)
+            run.replacements = lab_domain.replacements
+            with run.timed("guest stage"):
+                found = guest.run_guest(
+                    plan, lab_domain, l1.shell, accelerator=chosen.l2, progress=listener.step
+                )
+            run.checks += found.checks
+            run.logs |= found.logs
+            run.versions |= found.versions
+            for result in found.checks:
+                listener.check(result)
+    except host.HostDoesNotBoot as error:
+        _note(plan, run, Check.BOOTS, str(error), listener)
+
+
+def _note(plan: Plan, run: _Run, check: Check, observed: str, listener: Listener) -> None:
+    expectation = next(one for one in plan.expectations if one.check is check)
+    held = observed == expectation.expected
+    result = CheckResult(
+        expectation=expectation, outcome=Outcome.HELD if held else Outcome.FAILED, observed=observed
+    )
+    run.checks.append(result)
+    listener.check(result)
+
+
+def _initramfs(prepared: host.Prepared) -> str:
+    built = prepared.initramfs_built
+    errors = [line for line in built.messages if "ERROR" in line]
+    return f"exit status {built.status}" + (": " + "; ".join(errors) if errors else "")
+
+
+def _skip_rest(plan: Plan, run: _Run, fault: str) -> None:
+    """Every expectation appears in the verdict: what was not checked says why."""
+    done = {result.expectation.id for result in run.checks}
+    why = "the lab failed before" if fault else "not tried: the host stage failed"
+    run.checks += [
+        CheckResult(expectation=one, outcome=Outcome.SKIPPED, observed=why)
+        for one in plan.expectations
+        if one.id not in done
+    ]
+
+
+def _stand_ins(
+    plan: Plan, layout: board.Board, image: HostImage, chosen: accel.Accelerator, prepared: host.Prepared
+) -> Iterator[StandIn]:
+    facts = plan.host.distribution
+    yield StandIn(
+        part="distribution",
+        asked=f"{facts.os_release['NAME']} of {plan.host.year}",
+        ran=f"{image.distribution} shaped like it (os-release, names, paths)",
+        matters="its packages' own modprobe.d and udev rules are not those of the host",
+    )
+    yield StandIn(
+        part="kernel",
+        asked=f"{plan.host.kernel} of {plan.host.distribution.distribution}",
+        ran=image.release,
+        matters="a driver built into the host's kernel is a module here, so it cannot be seen taking a function first",
+    )
+    yield StandIn(
+        part="initramfs generator",
+        asked="mkinitcpio of the distribution",
+        ran="Dryboot's substitute, which reads the same files",
+        matters="hooks other than the ones it knows are reported as errors",
+    )
+    for text in prepared.initramfs_built.stand_ins:
+        yield StandIn(part="initramfs", asked="as configured", ran="the substitute's", matters=text)
+    yield StandIn(
+        part="boot loader",
+        asked="GRUB",
+        ran="QEMU boots kernel and initramfs directly, with the command line that /etc/default/grub gives a shell",
+        matters="errors of grub-mkconfig and of the installed boot loader are not seen",
+    )
+    yield StandIn(
+        part="command line",
+        asked=prepared.command_line,
+        ran="the same, followed by the lab's own: root, console, mitigations=off, log of driver probes",
+        matters="no: the lab's parameters do not touch PCI, IOMMU or drivers",
+    )
+    for function in plan.passed:
+        yield StandIn(
+            part=f"function {function.address}",
+            asked=f"{function.ids} {function.name}".strip(),
+            ran="an emulated function with the same ids and capabilities; behind it is memory, not a card",
+            matters="what the card's own firmware and reset do is not seen",
+        )
+    for address, model in layout.own:
+        yield StandIn(
+            part=f"function {address}",
+            asked="as on the board",
+            ran=f"QEMU's {model}, with QEMU's ids",
+            matters="only if an id in vfio-pci's ids is that of this function",
+        )
+    yield StandIn(
+        part="QEMU and libvirt of the host",
+        asked=f"QEMU {plan.host.qemu}",
+        ran=f"QEMU {image.packages.get('qemu-system-x86', '?')}, libvirt {image.packages.get('libvirt0', '?')}, "
+        f"OVMF {image.packages.get('ovmf', '?')} of {image.distribution}",
+        matters="machine types and defaults of the host's own QEMU are looked up by lint, not run",
+    )
+    yield StandIn(
+        part="disks and ISO images",
+        asked=", ".join(disk.path for disk in plan.guest.disks),
+        ran="small stand-ins at the same paths; the first to boot holds a UEFI shell",
+        matters="the guest's operating system and its drivers do not run",
+    )
+    if chosen.l1 == "tcg" or chosen.l2 == "tcg":
+        yield StandIn(
+            part="accelerator",
+            asked="kvm",
+            ran=f"L1 {chosen.l1}, L2 {chosen.l2}",
+            matters="defects of KVM's interrupt handling (pc-q35-4.0) do not show",
+        )
+
+
+def _keep_logs(directory: RunDirectory, logs: Path) -> None:
+    logs.mkdir(parents=True, exist_ok=True)
+    for name in LOGS:
+        source = directory.path / name
+        if source.exists():
+            shutil.copyfile(source, logs / name)

@@ -1,0 +1,106 @@
+"""The tasks of Dryboot: each parses its options, calls one function and prints what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from invoke import Context, task
+
+
+@task(
+    help={
+        "scenario": "name of a shipped scenario or path of a YAML file",
+        "output": "where to write (default: build/NAME)",
+        "set": "key.key=value put over the scenario, repeatable",
+    },
+    iterable=["set"],
+)  # type: ignore[misc]
+def build(_: Context, scenario: str, output: str = "", set: Iterable[str] = ()) -> None:  # noqa: A002
+    """Render the host's files and the domain from a scenario; lint comes first."""
+    from pipeline import commands
+
+    commands.end(commands.build, scenario, output, set)
+
+
+@task(
+    help={
+        "scenario": "name of a shipped scenario or path of a YAML file",
+        "set": "key.key=value put over the scenario, repeatable",
+        "json": "print JSON",
+    },
+    iterable=["set"],
+)  # type: ignore[misc]
+def lint(_: Context, scenario: str, set: Iterable[str] = (), json: bool = False) -> None:  # noqa: A002
+    """Say what in a scenario cannot work, why, and how to mend it."""
+    from pipeline import commands
+
+    commands.end(commands.lint, scenario, set, json)
+
+
+@task(
+    help={
+        "scenario": "name of a shipped scenario or path of a YAML file",
+        "output": "where to write (default: build/NAME)",
+        "report": "where the verdict goes (default: OUTPUT/report)",
+        "set": "key.key=value put over the scenario, repeatable",
+        "accel": "kvm or tcg, instead of what was proven to work",
+        "lint": "refuse a scenario with error findings before anything boots (--no-lint boots it all the same)",
+    },
+    iterable=["set"],
+)  # type: ignore[misc]
+def verify(
+    _: Context,
+    scenario: str,
+    output: str = "",
+    report: str = "",
+    set: Iterable[str] = (),  # noqa: A002
+    accel: str = "",
+    lint: bool = True,
+) -> None:
+    """Build, boot the host in a VM, start the guest in it, and say whether everything holds."""
+    from pipeline import commands
+
+    commands.end(commands.verify, scenario, output, report, set, accel, lint)
+
+
+@task
+def doctor(_: Context) -> None:
+    """Say what this machine can do, and what that means for a run."""
+    from pipeline import commands
+
+    commands.end(commands.doctor)
+
+
+@task(help={"runs": "how often each pair is measured", "scenario": "what is built and booted"})  # type: ignore[misc]
+def bench(_: Context, runs: int = 3, scenario: str = "rx560") -> None:
+    """Measure build, host stage and emulated functions, each against a floor in the same run."""
+    from pipeline import commands
+
+    commands.end(commands.bench, runs, scenario)
+
+
+@task(help={"output": "where to write it (default: scenarios/scenario.schema.json)"})  # type: ignore[misc]
+def schema(_: Context, output: str = "") -> None:
+    """Export the JSON schema of scenarios, for editors."""
+    from pipeline import commands
+
+    commands.end(commands.schema, output)
+
+
+@task(help={"vm": "also the tests that boot virtual machines (minutes)"})  # type: ignore[misc]
+def test(context: Context, vm: bool = True) -> None:
+    """Check style, types, imports and everything the tests say."""
+    steps: list[tuple[str, Any]] = [
+        ("ruff check .", True),
+        ("ruff format --check .", True),
+        ("mypy", True),
+        ("lint-imports", True),
+        ("pytest -q -m 'not vm'", True),
+        ("pytest -v -m vm --durations=0", vm),
+    ]
+    with context.cd(__file__.rpartition("/")[0] or "."):
+        for command, wanted in steps:
+            if wanted:
+                print(f"# {command}", flush=True)
+                context.run(f".venv/bin/{command}", pty=False)

@@ -1,0 +1,129 @@
+"""The data: every entry says where it comes from."""
+
+from collections.abc import Iterator
+from importlib.resources import files
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from pipeline.facts import distributions, drivers, initramfs, kernels, table
+from pipeline.facts.version import parts
+from pipeline.pci import IdPair
+
+TABLES = sorted(
+    path.name.removesuffix(".toml") for path in (files("pipeline.facts") / "data").iterdir() if path.is_file()
+)
+
+
+def entries(name: str) -> Iterator[dict[str, Any]]:
+    for value in table(name).values():
+        yield from value if isinstance(value, list) else [value]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_entry_has_a_source(name: str) -> None:
+    assert [entry for entry in entries(name) if not entry.get("source")] == []
+
+
+def test_versions_compare_as_numbers() -> None:
+    assert parts("6.2") < parts("6.12") < parts("10.0")
+    with pytest.raises(ValueError, match="invalid literal"):
+        parts("6.x")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "modules"),
+    [
+        ("4.19", ("vfio_pci", "vfio", "vfio_iommu_type1", "vfio_virqfd")),
+        ("6.1", ("vfio_pci", "vfio", "vfio_iommu_type1", "vfio_virqfd")),
+        ("6.2", ("vfio_pci", "vfio", "vfio_iommu_type1")),
+        ("6.12", ("vfio_pci", "vfio", "vfio_iommu_type1")),
+    ],
+)
+def test_vfio_modules(kernel: str, modules: tuple[str, ...]) -> None:
+    assert kernels.vfio_modules(kernel) == modules
+
+
+def test_removal_knows_every_spelling() -> None:
+    assert kernels.removal("vfio-virqfd?", kernel="6.12") is not None
+    assert kernels.removal("vfio_virqfd", kernel="6.1") is None
+    assert kernels.removal("amdgpu", kernel="6.12") is None
+
+
+@pytest.mark.parametrize(
+    ("parameter", "vendor", "off"),
+    [
+        ("amd_iommu=off", "amd", True),
+        ("amd_iommu=fullflush,off", "amd", True),
+        ("amd_iommu=off", "intel", False),
+        ("intel_iommu=off", "intel", True),
+        ("intel_iommu=off", "amd", False),
+        ("iommu=off", "amd", True),
+        ("iommu=pt", "amd", False),
+        ("amd_iommu=on", "amd", False),
+        ("off", "amd", False),
+    ],
+)
+def test_iommu_off(parameter: str, vendor: str, off: bool) -> None:
+    assert kernels.turns_iommu_off(parameter, vendor=vendor) is off
+
+
+def test_built_in_drivers_depend_on_the_kernel() -> None:
+    assert set(kernels.built_in("manjaro", "6.12")) == {"xhci_pci", "ahci"}
+    assert set(kernels.built_in("manjaro", "4.19")) == {"nvme"}
+    assert kernels.built_in("manjaro", "6.1") == {}
+    assert kernels.built_in("other", "6.12") == {}
+
+
+def test_end_of_life() -> None:
+    assert kernels.end_of_life("4.19") == ("2024-12-05", "kernel.org, longterm releases")
+    assert kernels.end_of_life("6.12") is None
+
+
+def test_parameters() -> None:
+    assert kernels.parameter("quiet") is None
+    assert kernels.iommu_parameters("amd") == ()
+    assert kernels.iommu_parameters("intel") == ("intel_iommu=on",)
+
+
+@pytest.mark.parametrize(
+    ("ids", "class_code", "names"),
+    [
+        ("1002:67ef", "030000", ("amdgpu",)),
+        ("1002:5159", "0300", ("amdgpu", "radeon")),
+        ("1002:aae0", "0403", ("snd_hda_intel",)),
+        ("10de:1b80", "0300", ("nouveau", "nvidia")),
+        ("1022:15e0", "0c0330", ("xhci_pci",)),
+        ("1234:1111", "ff0000", ()),
+    ],
+)
+def test_competing_drivers(ids: str, class_code: str, names: tuple[str, ...]) -> None:
+    assert drivers.competing(IdPair.parse(ids), class_code) == names
+
+
+def test_generations_of_a_distribution() -> None:
+    old = distributions.distribution("manjaro", year=2019, kernel="4.19")
+    new = distributions.distribution("manjaro", year=2026, kernel="6.12")
+    assert old.initramfs_image == "/boot/initramfs-4.19-x86_64.img"
+    assert old.preset == "/etc/mkinitcpio.d/linux419.preset"
+    assert old.fallback_by_default
+    assert new.preset == "/etc/mkinitcpio.d/linux612.preset"
+    assert new.ovmf_code == "/usr/share/edk2/x64/OVMF_CODE.4m.fd"
+    assert not new.fallback_by_default
+    for year, name in [(2018, "manjaro"), (2026, "gentoo")]:
+        with pytest.raises(LookupError, match=f"no facts about {name} in {year}"):
+            distributions.distribution(name, year=year, kernel="6.12")
+
+
+def test_years_of_generations_neither_overlap_nor_leave_gaps() -> None:
+    years = sorted(
+        (entry["from_year"], entry["until_year"]) for entry in table("distributions")["generation"]
+    )
+    assert all(earlier[1] + 1 == later[0] for earlier, later in pairwise(years))
+
+
+def test_hooks_of_the_distributions_are_known() -> None:
+    for entry in table("distributions")["generation"]:
+        assert set(entry["hooks"]) <= initramfs.hooks("mkinitcpio")
+    assert initramfs.hooks("dracut") == frozenset()

@@ -1,0 +1,264 @@
+"""Every rule seen firing and seen silent."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from pipeline.errors import BadInput
+from pipeline.lint import RULES, Finding, Severity, lint
+from pipeline.plan import resolve
+from pipeline.scenario import read
+
+
+def found(name: str, *settings: str) -> tuple[Finding, ...]:
+    loaded = read(name, settings=settings)
+    return lint(loaded, resolve(loaded))
+
+
+def brief(findings: tuple[Finding, ...]) -> list[tuple[str, str, str]]:
+    return [(one.code, one.severity.value, one.found) for one in findings]
+
+
+INTEL = "host.cpu.vendor=intel"
+MODULES = "host.initramfs.modules"
+GROUPS = "expect.groups"
+DEVICES = "guest.host_devices"
+
+FIRING = [
+    (
+        ["host.vfio.ids=['148c:2385', '1002:aae0']"],
+        [("DB101", "error", "148c:2385 is the subsystem id of 01:00.0; vfio-pci needs 1002:67ef")],
+    ),
+    (
+        ["host.kernel_parameters=[vfio-pci.ids=148c:2385]"],
+        [("DB101", "error", "148c:2385 is the subsystem id of 01:00.0; vfio-pci needs 1002:67ef")],
+    ),
+    (
+        ["host.vfio.ids=['1002:67ef', '1002:aae0', '10de:1b80']"],
+        [("DB102", "warning", "no function of the board has the id 10de:1b80")],
+    ),
+    (
+        ["host.vfio.ids=['1002:67ef', '1002:aae0', '1022:15e0']"],
+        [("DB103", "error", "1022:15e0 is also the id of 06:00.0, which the host keeps")],
+    ),
+    (
+        ["board.root_ports.4.functions.0.id='1002:67ef'"],
+        [("DB103", "error", "1002:67ef is also the id of 05:00.0, which the host keeps")],
+    ),
+    (
+        ["host.vfio.ids=['1002:67ef']"],
+        [("DB104", "error", "1002:aae0 of 01:00.1 is missing from the ids of vfio-pci")],
+    ),
+    (
+        [f"{MODULES}=[vfio_pci, vfio_virqfd]"],
+        [("DB201", "error", "kernel 6.12 has no module vfio_virqfd: its code is part of vfio.ko since 6.2")],
+    ),
+    (
+        [f"{MODULES}=[vfio_pci, 'vfio-virqfd?']"],
+        [("DB201", "note", "kernel 6.12 has no module vfio_virqfd: its code is part of vfio.ko since 6.2")],
+    ),
+    ([f"{MODULES}=[]"], [("DB202", "error", "vfio_pci is not in MODULES")]),
+    (
+        [f"{MODULES}=[amdgpu, vfio_pci]"],
+        [("DB203", "error", "amdgpu comes before vfio_pci in MODULES and takes 01:00.0")],
+    ),
+    (
+        [f"{MODULES}=[snd-hda-intel, vfio-pci]"],
+        [("DB203", "error", "snd-hda-intel comes before vfio_pci in MODULES and takes 01:00.1")],
+    ),
+    (
+        ["passthrough=['06:00.0']"],
+        [
+            (
+                "DB204",
+                "warning",
+                "xhci_pci is built into manjaro's kernel 6.12 and takes 06:00.0 before vfio-pci is loaded",
+            )
+        ],
+    ),
+    (["host.initramfs.hooks=[base, udev, block]"], [("DB301", "error", "modconf is not in HOOKS")]),
+    (
+        ["host.initramfs.hooks=[base]", "host.kernel_parameters=['vfio-pci.ids=1002:67ef,1002:aae0']"],
+        [("DB301", "warning", "modconf is not in HOOKS")],
+    ),
+    (
+        ["host.initramfs.hooks=[base, modconf, kmss]"],
+        [("DB302", "warning", "kmss is no hook of mkinitcpio that is known here")],
+    ),
+    (
+        ["host.kernel_parameters=[amd_iommu=on]"],
+        [("DB401", "note", "amd_iommu=on: on is not an option of amd_iommu")],
+    ),
+    (
+        ["host.kernel_parameters=[iommu=passthrough]"],
+        [("DB401", "note", "iommu=passthrough: passthrough is not an option of iommu")],
+    ),
+    (
+        ["host.kernel_parameters=[amd_iommu=off]"],
+        [("DB402", "error", "amd_iommu=off turns the IOMMU off")],
+    ),
+    (["host.kernel_parameters=[iommu=off]"], [("DB402", "error", "iommu=off turns the IOMMU off")]),
+    (
+        [INTEL, "host.kernel_parameters=[intel_iommu=off]"],
+        [("DB402", "error", "intel_iommu=off turns the IOMMU off")],
+    ),
+    (
+        [INTEL, "host.kernel_parameters=[intel_iommu=igfx_off]"],
+        [("DB403", "warning", "intel_iommu=igfx_off does not turn the IOMMU on")],
+    ),
+    (
+        ["passthrough=['01:00.0']"],
+        [("DB501", "error", "01:00.1 is in the slot of 01:00.0, but is not passed through")],
+    ),
+    (
+        ["passthrough=['01:00.0']", "board.root_ports.0.functions.1.drivers=[]"],
+        [("DB501", "warning", "01:00.1 is in the slot of 01:00.0, but is not passed through")],
+    ),
+    (
+        [f"{GROUPS}=[['01:00.0', '01:00.1', '02:00.0']]"],
+        [
+            ("DB502", "error", "02:00.0 is in the group of 01:00.0, but is not passed through"),
+            ("DB503", "warning", "the group 01:00.0, 01:00.1, 02:00.0 is not one of this board"),
+        ],
+    ),
+    (
+        [f"{GROUPS}=[['01:00.0']]"],
+        [("DB503", "warning", "the group 01:00.0 is not one of this board")],
+    ),
+    (
+        [f"{GROUPS}=[['07:00.0']]"],
+        [("DB503", "warning", "the group 07:00.0 is not one of this board")],
+    ),
+    (["guest.machine=pc-q35-9.7"], [("DB601", "error", "no QEMU has a machine type pc-q35-9.7")]),
+    (["guest.machine=q35-9.2"], [("DB601", "error", "no QEMU has a machine type q35-9.2")]),
+    (["guest.machine=pc-q35-3.1"], [("DB602", "error", "QEMU 11.1 no longer has pc-q35-3.1")]),
+    (["host.qemu=7.2"], [("DB603", "error", "QEMU 7.2 does not have pc-q35-9.2 yet")]),
+    (["guest.machine=pc-q35-8.0"], [("DB604", "warning", "QEMU 11.1 calls pc-q35-8.0 deprecated")]),
+    (
+        ["guest.machine=pc-q35-3.1", "host.qemu=10.0"],
+        [("DB605", "warning", "QEMU 11.1 no longer has pc-q35-3.1")],
+    ),
+    (["guest.machine=q35"], [("DB606", "warning", "q35 is not pinned to a version")]),
+    (["guest.machine=pc-i440fx-9.2"], [("DB607", "error", "pc-i440fx-9.2 has no PCI Express")]),
+    (["host.kernel=5.4"], [("DB701", "warning", "kernel 5.4 has had no fixes since 2025-12-03")]),
+    (["guest.memory=16 GiB"], [("DB801", "error", "the guest has 16 GiB, the host 16 GiB")]),
+    (["guest.cpu.cores=5"], [("DB802", "warning", "the guest has 10 threads, the host 8")]),
+    (
+        [f"{DEVICES}=[{{source: '01:00.0'}}, {{source: '01:00.1'}}, {{source: '02:00.0'}}]"],
+        [("DB803", "error", "02:00.0 is in the domain, but is not passed through")],
+    ),
+    (
+        [f"{DEVICES}=[{{source: '01:00.0'}}, {{source: '01:00.2'}}]"],
+        [
+            ("DB803", "error", "01:00.2 is in the domain, but there is no such function"),
+            ("DB804", "warning", "01:00.1 is passed through, but is not in guest.host_devices"),
+        ],
+    ),
+]
+
+SILENT = [
+    [],
+    ["host.vfio.ids=['1002:67EF', '1002:aae0']"],
+    ["host.vfio.ids=['1002:67ef']", "host.kernel_parameters=['vfio_pci.ids=1002:aae0']"],
+    [f"{MODULES}=[vfio, vfio-pci, vfio_iommu_type1, amdgpu]"],
+    [f"{MODULES}=[vfio_pci, vfio_virqfd]", "host.kernel=6.1"],
+    ["host.initramfs.extra_modules=[amdgpu, btrfs]"],
+    ["passthrough=['06:00.0']", "host.kernel=6.1"],
+    ["passthrough=['01:00.0', '01:00.1', '02:00.0']"],
+    ["host.initramfs.hooks=[base, systemd, modconf, sd-encrypt]"],
+    ["host.kernel_parameters=[iommu=pt, amd_iommu=force_isolation, intel_iommu=off]"],
+    ["host.kernel_parameters=[amd_iommu=fullflush]"],
+    [INTEL],
+    [INTEL, "host.kernel_parameters=['intel_iommu=on,igfx_off']"],
+    [f"{GROUPS}=[['01:00.1', '01:00.0'], ['00:01.1'], ['02:00.0']]"],
+    ["guest.machine=pc-q35-8.2"],
+    ["guest.machine=pc-q35-10.0", "host.qemu=10.0"],
+    ["guest.memory=12 GiB", "guest.cpu.cores=4"],
+    [f"{DEVICES}=[{{source: '01:00.0'}}, {{source: '01:00.1'}}]"],
+]
+
+
+@pytest.mark.parametrize(("settings", "expected"), FIRING, ids=lambda value: str(value)[:60])
+def test_firing(settings: list[str], expected: list[tuple[str, str, str]]) -> None:
+    findings = found("rx560", *settings)
+    assert brief(findings) == expected
+    for finding in findings:
+        assert finding.why
+        assert finding.fix
+        assert finding.source
+        assert finding.place.file.startswith(("--set ", "scenarios/rx560.yaml"))
+
+
+@pytest.mark.parametrize("settings", SILENT, ids=lambda value: str(value)[:60])
+def test_silent(settings: list[str]) -> None:
+    assert brief(found("rx560", *settings)) == []
+
+
+def test_every_rule_is_seen_firing() -> None:
+    codes = {code for _, expected in FIRING for code, _, _ in expected}
+    documented = {
+        word.strip(",:") for rule in RULES for word in (rule.__doc__ or "").split() if word[:2] == "DB"
+    }
+    assert codes == documented
+
+
+def test_the_article_to_the_letter() -> None:
+    findings = found("rx560-2019")
+    assert [str(one) for one in findings] == [
+        "scenarios/rx560-2019.yaml:13:11: warning DB701: kernel 4.19 has had no fixes since 2024-12-05",
+        "scenarios/rx560-2019.yaml:71:12: warning DB605: QEMU 11.1 no longer has pc-q35-3.1",
+        "scenarios/rx560-2019.yaml:16:60: note DB401: amd_iommu=on: on is not an option of amd_iommu",
+    ]
+    assert findings[1].fix == (
+        "keep it with QEMU 4.1; with QEMU 11.1 write pc-q35-8.2, the nearest that it has"
+    )
+    assert "pc-q35-3.1: it was chosen in 2019" in findings[1].why
+    assert "AMD-Vi: Unknown option - 'on'" in findings[2].why
+
+
+def test_the_machine_of_2019_with_the_qemu_of_today_names_the_cure() -> None:
+    (finding,) = found("rx560", "guest.machine=pc-q35-3.1")
+    assert finding.severity is Severity.ERROR
+    assert finding.fix == "write pc-q35-8.2, the nearest that QEMU 11.1 has"
+    assert "pc-q35-3.1: it was chosen in 2019" in finding.why
+    assert str(finding.place) == "--set guest.machine"
+
+
+def test_a_type_that_both_qemus_have_is_proposed() -> None:
+    (finding,) = found("rx560", "guest.machine=pc-q35-4.2", "host.qemu=10.0")
+    assert finding.fix == "write pc-q35-8.2, which QEMU 10.0 and QEMU 11.1 have"
+
+
+def test_identical_cards_need_more_than_ids() -> None:
+    (finding,) = found("rx560", "board.root_ports.4.functions.0.id='1002:67ef'")
+    assert "driver_override" in finding.fix
+    assert "01:00.0 and 05:00.0 look the same" in finding.why
+
+
+def test_the_worst_comes_first_then_the_order_of_the_scenario() -> None:
+    findings = found("rx560-2019", "guest.memory=99 GiB", "host.initramfs.hooks=[base, nosuch]")
+    ranks = [(one.severity.rank, one.place.file, one.place.line) for one in findings]
+    assert len(findings) == 6
+    assert all(earlier <= later for earlier, later in pairwise(ranks))
+
+
+QEMUS = st.sampled_from(["0.0", "1.0", "4.0", "4.1", "7.2", "10.0", "11.1", "12.0", "999.999"])
+MACHINES = st.sampled_from(
+    ["q35", "pc-q35", "i440fx", "pc-i440fx-2.9", "pc-q35-2.4", "pc-q35-4.0.1", "pc-q35-99.99", "q35-3.1"]
+)
+SETTINGS = st.lists(st.sampled_from([one for settings, _ in FIRING for one in settings]), max_size=5)
+
+
+@hypothesis_settings(max_examples=40, deadline=None)
+@given(SETTINGS, QEMUS, MACHINES)
+def test_rules_take_every_scenario(settings: list[str], qemu: str, machine: str) -> None:
+    try:
+        findings = found("rx560", f"host.qemu={qemu}", f"guest.machine={machine}", *settings)
+    except BadInput:
+        return
+    for finding in findings:
+        assert finding.fix
+        assert "None" not in str(finding) + finding.why + finding.fix

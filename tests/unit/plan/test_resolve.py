@@ -1,0 +1,87 @@
+"""Decisions: what is written is taken, what is left out is derived."""
+
+import pytest
+
+from pipeline.errors import BadInput
+from pipeline.pci import Address
+from pipeline.plan import Plan, resolve
+from pipeline.plan.grouping import groups
+from pipeline.scenario import read
+
+
+def plan(name: str = "rx560", *settings: str) -> Plan:
+    return resolve(read(name, settings=settings))
+
+
+def values(written: tuple[object, ...]) -> list[object]:
+    return [getattr(one, "value") for one in written]  # noqa: B009
+
+
+def test_rx560() -> None:
+    found = plan()
+    assert values(found.host.vfio_ids) == ["1002:67ef", "1002:aae0"]
+    assert values(found.host.modules) == ["vfio_pci", "vfio", "vfio_iommu_type1"]
+    assert values(found.host.kernel_parameters) == ["quiet", "udev.log_priority=3", "iommu=pt"]
+    assert "modconf" in values(found.host.hooks)
+    assert found.host.softdeps == (("amdgpu", "vfio-pci"), ("snd_hda_intel", "vfio-pci"))
+    assert found.host.threads == 8
+    assert [str(one.address) for one in found.passed] == ["01:00.0", "01:00.1"]
+
+
+def test_rx560_of_2019() -> None:
+    found = plan("rx560-2019")
+    assert values(found.host.modules) == ["vfio_pci", "vfio", "vfio_iommu_type1", "vfio_virqfd"]
+    assert values(found.host.kernel_parameters) == [
+        "quiet",
+        "udev.log_priority=3",
+        "audit=0",
+        "amd_iommu=on",
+        "iommu=pt",
+    ]
+    assert found.guest.machine.value == "pc-q35-3.1"
+    assert found.guest.loader == "/usr/share/ovmf/x64/OVMF_CODE.fd"
+    assert found.host.distribution.fallback_by_default
+
+
+def test_intel_needs_a_parameter_unless_one_is_written() -> None:
+    assert values(plan("rx560", "host.cpu.vendor=intel").host.kernel_parameters)[-1] == "intel_iommu=on"
+    written = plan("rx560", "host.cpu.vendor=intel", "host.kernel_parameters=[intel_iommu=sm_on]")
+    assert values(written.host.kernel_parameters) == ["intel_iommu=sm_on"]
+
+
+def test_defaults_and_what_replaces_them() -> None:
+    assert values(plan("rx560", "host.kernel_parameters=null").host.kernel_parameters) == [
+        "quiet",
+        "udev.log_priority=3",
+    ]
+    assert values(plan("rx560", "host.initramfs.extra_modules=[btrfs]").host.modules)[-1] == "btrfs"
+    assert plan("rx560", "host.vfio.softdeps=false").host.softdeps == ()
+    assert plan("rx560", "board.root_ports.0.functions.0.drivers=[]").functions[0].drivers == ()
+
+
+def test_the_functions_of_a_card_stay_together_in_the_guest() -> None:
+    devices = plan("rx560", "passthrough=['06:00.0', '01:00.1', '01:00.0']").guest.host_devices
+    assert [(str(one.source), one.slot, one.function, one.multifunction) for one in devices] == [
+        ("06:00.0", 0, 0, False),
+        ("01:00.1", 1, 1, False),
+        ("01:00.0", 1, 0, True),
+    ]
+
+
+def test_a_lone_second_function_becomes_the_first_in_the_guest() -> None:
+    device = plan("rx560", "passthrough=['01:00.1']").guest.host_devices[0]
+    assert (device.function, device.multifunction) == (0, False)
+
+
+def test_boot_order_is_unique() -> None:
+    with pytest.raises(BadInput, match="same place in the boot order"):
+        plan("rx560", "guest.disk.boot=1")
+
+
+def test_groups() -> None:
+    port, first, second = (Address.parse(text) for text in ("00:01.1", "01:00.0", "01:00.1"))
+    assert groups({port: [first, second]}) == {
+        port: frozenset({port}),
+        first: frozenset({first, second}),
+        second: frozenset({first, second}),
+    }
