@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from invoke import Context, task
+from invoke.context import Context
+from invoke.tasks import task
 
 
 @task(
@@ -15,7 +16,7 @@ from invoke import Context, task
         "set": "key.key=value put over the scenario, repeatable",
     },
     iterable=["set"],
-)  # type: ignore[misc]
+)
 def build(_: Context, scenario: str, output: str = "", set: Iterable[str] = ()) -> None:  # noqa: A002
     """Render the host's files and the domain from a scenario; lint comes first."""
     from pipeline import commands
@@ -30,7 +31,7 @@ def build(_: Context, scenario: str, output: str = "", set: Iterable[str] = ()) 
         "json": "print JSON",
     },
     iterable=["set"],
-)  # type: ignore[misc]
+)
 def lint(_: Context, scenario: str, set: Iterable[str] = (), json: bool = False) -> None:  # noqa: A002
     """Say what in a scenario cannot work, why, and how to mend it."""
     from pipeline import commands
@@ -48,7 +49,7 @@ def lint(_: Context, scenario: str, set: Iterable[str] = (), json: bool = False)
         "lint": "refuse a scenario with error findings before anything boots (--no-lint boots it all the same)",
     },
     iterable=["set"],
-)  # type: ignore[misc]
+)
 def verify(
     _: Context,
     scenario: str,
@@ -72,7 +73,7 @@ def doctor(_: Context) -> None:
     commands.end(commands.doctor)
 
 
-@task(help={"runs": "how often each pair is measured", "scenario": "what is built and booted"})  # type: ignore[misc]
+@task(help={"runs": "how often each pair is measured", "scenario": "what is built and booted"})
 def bench(_: Context, runs: int = 3, scenario: str = "rx560") -> None:
     """Measure build, host stage and emulated functions, each against a floor in the same run."""
     from pipeline import commands
@@ -80,7 +81,7 @@ def bench(_: Context, runs: int = 3, scenario: str = "rx560") -> None:
     commands.end(commands.bench, runs, scenario)
 
 
-@task(help={"output": "where to write it (default: scenarios/scenario.schema.json)"})  # type: ignore[misc]
+@task(help={"output": "where to write it (default: scenarios/scenario.schema.json)"})
 def schema(_: Context, output: str = "") -> None:
     """Export the JSON schema of scenarios, for editors."""
     from pipeline import commands
@@ -88,7 +89,7 @@ def schema(_: Context, output: str = "") -> None:
     commands.end(commands.schema, output)
 
 
-@task(help={"vm": "also the tests that boot virtual machines (minutes)"})  # type: ignore[misc]
+@task(help={"vm": "also the tests that boot virtual machines (minutes)"})
 def test(context: Context, vm: bool = True) -> None:
     """Check style, types, imports and everything the tests say."""
     steps: list[tuple[str, Any]] = [

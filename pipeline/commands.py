@@ -45,9 +45,8 @@ def _load(scenario: str, settings: Iterable[str]) -> tuple[Any, Any, Path]:
     from pipeline import scenario as scenarios
     from pipeline.plan import resolve
 
-    path = scenarios.find(scenario, base=_base())
-    loaded = scenarios.load(path, settings=tuple(settings))
-    return loaded, resolve(loaded), path
+    loaded = scenarios.read(scenario, base=_base(), settings=tuple(settings))
+    return loaded, resolve(loaded), scenarios.find(scenario, base=_base())
 
 
 def _output(name: str, output: str) -> Path:
@@ -134,7 +133,8 @@ def verify(
     plan, bundle, findings, target = _build(scenario, output, settings, refuse)
     where = _base() / report if report else target / "report"
     files.check(where)
-    console = Console()
+    # Bound to the real standard output: pytest's is redirected while it runs the checks.
+    console = Console(file=sys.stdout)
     with files.fresh(where) as folder:
         result = run.verify(
             plan,
@@ -152,12 +152,12 @@ def verify(
 
 def schema(output: str) -> ExitCode:
     """Write the JSON schema of scenarios."""
-    from pipeline.scenario import schema as scenario_schema
+    from pipeline.scenario.schema import schema_text as scenario_schema
     from pipeline.scenario.loader import SHIPPED
 
     target = _base() / output if output else SHIPPED / "scenario.schema.json"
     try:
-        target.write_text(scenario_schema.text(), encoding="utf-8")
+        target.write_text(scenario_schema(), encoding="utf-8")
     except OSError as error:
         raise BadInput(f"cannot write {target}: {error.strerror}") from error
     print(target)

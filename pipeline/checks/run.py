@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import pytest
 from testinfra.host import Host
@@ -32,7 +33,7 @@ class _Collector:
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "expectation" in metafunc.fixturenames:
-            metafunc.parametrize("expectation", self.expectations, ids=lambda one: one.id)
+            metafunc.parametrize("expectation", self.expectations, ids=[one.id for one in self.expectations])
 
     @pytest.fixture(scope="session")
     def seen(self) -> Iterator[Observation]:
@@ -51,7 +52,7 @@ class _Collector:
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Function, call: pytest.CallInfo[None]) -> Iterator[None]:
         yield
-        expectation = item.callspec.params["expectation"]
+        expectation = cast("Expectation", item.callspec.params["expectation"])
         if call.excinfo is not None and not (
             call.when == "call" and call.excinfo.errisinstance(AssertionError)
         ):

@@ -23,7 +23,8 @@ IOMMU_SLOT = 0x1C
 _TAKEN_SLOTS = {0x00, IOMMU_SLOT, DISK_SLOT, NETWORK_SLOT, 0x1F}
 NETWORK_INTERFACE = f"enp0s{NETWORK_SLOT}"
 
-_VIRTIO_BLOCK = "pci:v00001AF4d00001042sv00001AF4sd00001100bc01sc00i00"
+# The lab's disk, as a PCI function and on the virtio bus behind it.
+_DISK_MODALIASES = ("pci:v00001AF4d00001001sv00001AF4sd00000002bc01sc00i00", "virtio:d00000002v00001AF4")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +64,7 @@ def lay_out(plan: Plan) -> Board:
     arguments: list[str] = list(_iommu(plan.host.cpu_vendor))
     own: list[tuple[Address, str]] = []
     emulated: list[FunctionSpec] = []
-    modaliases: list[str] = [_VIRTIO_BLOCK]
+    modaliases: list[str] = [*_DISK_MODALIASES]
     for chassis, (address, port) in enumerate(_ports(plan.ports), start=1):
         if port is None and address.function == 0 and address in _headless(plan.ports):
             arguments += ["-device", f"pci-testdev,addr={address.device:x}.0,multifunction=on"]

@@ -107,13 +107,17 @@ def mmdebstrap(
         raise kind(f"mmdebstrap ended with {status}:\n{text}", hint=f"its whole output is in {log}")
 
 
-def lock_hook(target: Path) -> str:
-    """A hook that writes the control fields of every downloaded package, with its SHA256, to `target`."""
-    return (
-        '--extract-hook=for deb in "$1"/var/cache/apt/archives/*.deb; do '
+def lock_hooks(target: Path) -> tuple[str, ...]:
+    """Hooks that write the control fields of every downloaded package, with its SHA256, to `target`.
+
+    Two hooks, for the essential packages are gone from apt's archive when the others come.
+    """
+    script = (
+        'for deb in "$1"/var/cache/apt/archives/*.deb; do [ -e "$deb" ] || continue; '
         'dpkg-deb --field "$deb" Package Version Architecture; sha256sum "$deb" | sed "s/ .*//; s/^/SHA256: /"; echo; '
-        f"done > '{target}'"
+        f"done >> '{target}'"
     )
+    return (f"--extract-hook={script}", f"--customize-hook={script}")
 
 
 def read_lock(path: Path) -> tuple[Package, ...]:
@@ -122,12 +126,14 @@ def read_lock(path: Path) -> tuple[Package, ...]:
     fields = [HeaderParser().parsestr(paragraph) for paragraph in paragraphs]
     return tuple(
         sorted(
-            Package(
-                name=entry["Package"],
-                version=entry["Version"],
-                architecture=entry["Architecture"],
-                sha256=entry["SHA256"],
-            )
-            for entry in fields
+            {
+                Package(
+                    name=entry["Package"],
+                    version=entry["Version"],
+                    architecture=entry["Architecture"],
+                    sha256=entry["SHA256"],
+                )
+                for entry in fields
+            }
         )
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import socket
 import time
@@ -14,6 +15,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pipeline.errors import LabFault
+
+# Its transport prints a traceback for every try while nobody listens yet.
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 _FAULTS = (paramiko.SSHException, OSError, EOFError)
 

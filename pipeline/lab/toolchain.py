@@ -19,7 +19,7 @@ from pipeline.errors import BadInput, LabFault
 from pipeline.facts.version import parts
 from pipeline.lab import cache
 from pipeline.lab.cache import Progress
-from pipeline.lab.debootstrap import lock_hook, mirror, mmdebstrap, read_lock
+from pipeline.lab.debootstrap import lock_hooks, mirror, mmdebstrap, read_lock
 
 OLDEST = "10.1"
 SUITES = ("trixie", "trixie-backports")
@@ -111,7 +111,7 @@ def _prepare(fresh: Path, progress: Progress) -> None:
         release=SUITES[-1],
         variant="extract",
         progress=progress,
-        hooks=[lock_hook(listed)],
+        hooks=lock_hooks(listed),
     )
     qemu = _in_tree(fresh / "root", "0")
     version = _version(qemu)

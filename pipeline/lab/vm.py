@@ -90,7 +90,7 @@ def machine(
         with asyncio.Runner() as runner:
             qmp = QMPClient(name)
             try:
-                runner.run(asyncio.wait_for(qmp.open_with_socket(ours), timeout=60))
+                runner.run(asyncio.wait_for(qmp.connect(ours), timeout=60))
             except (QMPError, OSError, TimeoutError) as error:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(timeout=2)

@@ -21,8 +21,8 @@ def data(verdict: Verdict) -> bytes:
         case.result = [Error(verdict.fault.splitlines()[0], "LabFault")]
         suite.add_testcase(case)
         document.add_testsuite(suite)
-    document.update_statistics()
-    written: bytes = document.tostring()
+    document.update_statistics()  # type: ignore[no-untyped-call]
+    written: bytes = document.tostring()  # type: ignore[no-untyped-call]
     return written
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from pipeline.errors import LabFault
 from pipeline.lab import cache
 from pipeline.lab.cache import Progress
-from pipeline.lab.debootstrap import lock_hook, mirror, mmdebstrap, read_lock
+from pipeline.lab.debootstrap import lock_hooks, mirror, mmdebstrap, read_lock
 from pipeline.lab.image import HostImage
 from pipeline.lab.initcpio import archive
 
@@ -46,7 +46,7 @@ _TINY_INIT = b"#!/bin/sh\nexport PATH=/usr/bin\necho DRYBOOT-RAN >/dev/console\n
 
 def name() -> str:
     """The cache's name for the image; changes with everything it is made of."""
-    return cache.key("debian", 1, SUITE, PACKAGES, mirror(), _SIZE, _BUSYBOX, _TINY_INIT, _SHAPE.read_bytes())
+    return cache.key("debian", 2, SUITE, PACKAGES, mirror(), _SIZE, _BUSYBOX, _TINY_INIT, _SHAPE.read_bytes())
 
 
 def cached() -> bool:
@@ -80,7 +80,7 @@ def _build(fresh: Path, progress: Progress) -> None:
         packages=PACKAGES,
         variant="apt",
         progress=progress,
-        hooks=[lock_hook(listed), f"--customize-hook={_SHAPE.read_text()}"],
+        hooks=[f"--customize-hook={_SHAPE.read_text()}", *lock_hooks(listed)],
     )
     with tarfile.open(archived) as tar:
         wanted = [

@@ -28,7 +28,7 @@ printf 'PermitRootLogin prohibit-password\nPasswordAuthentication no\nUseDNS no\
 printf 'stdio_handler = "file"\nsecurity_driver = "none"\n' >> "$root/etc/libvirt/qemu.conf"
 mkdir -p "$root/root/.ssh" "$root/var/lib/libvirt/images" "$root/etc/default" "$root/etc/modprobe.d" "$root/etc/mkinitcpio.d"
 chmod 700 "$root/root/.ssh"
-rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/var/log/* "$root/usr/share/firmware-licenses"
+rm -rf "$root"/var/lib/apt/lists/* "$root"/var/log/* "$root/usr/share/firmware-licenses"
 mkdir -p "$root/var/log/libvirt/qemu"
 
 out=$root/.dryboot

@@ -41,7 +41,14 @@ _WITHOUT_EFFECT = {
 _KEYBOARD = ("hid_generic", "usbhid", "xhci_pci", "atkbd", "i8042")
 _FILESYSTEMS = ("ext4",)
 _KMS_PATH = "/drivers/gpu/drm/"
-_BLOCK_PATHS = ("/drivers/block/", "/drivers/nvme/", "/drivers/ata/", "/drivers/scsi/", "/drivers/mmc/")
+_BLOCK_PATHS = (
+    "/drivers/block/",
+    "/drivers/virtio/",
+    "/drivers/nvme/",
+    "/drivers/ata/",
+    "/drivers/scsi/",
+    "/drivers/mmc/",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,182 @@
+"""Measures in pairs: what Dryboot takes against a floor, alternating in the same run."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline import scenario as scenarios
+from pipeline.errors import ExitCode, LabFault
+from pipeline.lab import accel, board, cache, kernel_proof, toolchain
+from pipeline.lab.device.client import measure_config_reads, measure_echo_floor
+from pipeline.lab.image import debian
+from pipeline.lab.run_directory import run_directory
+from pipeline.lab.servers import device_server
+from pipeline.plan import resolve
+from pipeline.render import Inputs, render
+from pipeline.verdict import Listener
+from pipeline.verify import verify
+
+_CHECKOUT = Path(__file__).resolve().parent.parent
+_BUILD_REPEATS = 5
+_READ_SECONDS = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """Medians of a measurement and its floor, in `unit`, and the ratio that is held to `limit` (0: none)."""
+
+    name: str
+    ours: float
+    floor: float
+    unit: str
+    ratio: float
+    limit: float
+
+
+def show(console: Console, *, runs: int, scenario: str) -> ExitCode:
+    """Print every pair; a ratio over its limit fails."""
+    with console.status("measuring"):
+        pairs = [*_pairs(runs, scenario)]
+    table = Table("pair", "ours", "floor", "unit", "ratio", "limit", show_edge=False)
+    for pair in pairs:
+        limit = f"{pair.limit:g}" if pair.limit else ""
+        table.add_row(
+            pair.name, f"{pair.ours:.3g}", f"{pair.floor:.3g}", pair.unit, f"{pair.ratio:.2f}", limit
+        )
+    console.print(table)
+    over = [pair for pair in pairs if pair.limit and pair.ratio > pair.limit]
+    return ExitCode.FAILED if over else ExitCode.HELD
+
+
+def _pairs(runs: int, scenario: str) -> Sequence[Pair]:
+    pairs = []
+    if shutil.which("virt-install"):
+        pairs.append(_build_pair(scenario, max(runs, _BUILD_REPEATS)))
+    else:
+        raise LabFault(
+            "virt-install is not installed", hint="it is the floor of the first pair (package virtinst)"
+        )
+    pairs.append(_host_pair(scenario, runs))
+    pairs.append(_reads_pair(scenario, max(runs, _BUILD_REPEATS)))
+    return pairs
+
+
+def _paired(runs: int, ours: Callable[[], float], floor: Callable[[], float]) -> tuple[float, float]:
+    measured = [(floor(), ours()) for _ in range(runs)]
+    return statistics.median(pair[1] for pair in measured), statistics.median(pair[0] for pair in measured)
+
+
+def _timed(argv: Sequence[str]) -> float:
+    started = time.perf_counter()
+    done = subprocess.run(argv, cwd=_CHECKOUT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LabFault(f"{argv[0]} ended with {done.returncode}: {(done.stderr or done.stdout)[-500:]}")
+    return time.perf_counter() - started
+
+
+def _build_pair(scenario: str, runs: int) -> Pair:
+    """`build` as a process against virt-install writing a comparable domain, as a process."""
+    with tempfile.TemporaryDirectory(prefix="dryboot-bench-") as folder:
+        invoke = str(Path(sys.executable).with_name("invoke"))
+        build = [invoke, "build", "--scenario", scenario, "--output", f"{folder}/out"]
+        floor = [
+            *(
+                "virt-install",
+                "--connect",
+                "test:///default",
+                "--print-xml",
+                "--name",
+                "win10",
+                "--memory",
+                "8192",
+            ),
+            *(
+                "--vcpus",
+                "4",
+                "--osinfo",
+                "win10",
+                "--disk",
+                "none",
+                "--network",
+                "none",
+                "--graphics",
+                "none",
+            ),
+            *("--import", "--machine", "q35", "--boot", "uefi=off"),
+        ]
+        _timed(build)
+        ours, least = _paired(runs, lambda: _timed(build), lambda: _timed(floor))
+    return Pair(
+        name="build / virt-install --print-xml",
+        ours=ours,
+        floor=least,
+        unit="s",
+        ratio=ours / least,
+        limit=1.0,
+    )
+
+
+def _host_pair(scenario: str, runs: int) -> Pair:
+    """The host stage (apply, boot, checks) against the same kernel with a tiny initramfs, to power-off."""
+    qemu = toolchain.find(lambda _: None)
+    image = debian.image(lambda _: None)
+    chosen = accel.choose(None, lambda: kernel_proof.kvm_problem(qemu, image))
+    loaded = scenarios.read(scenario)
+    plan = resolve(loaded)
+    bundle = render(plan, inputs=Inputs(scenario=b""))
+    cpu = "host" if chosen.l1 == "kvm" else "EPYC"
+
+    def floor() -> float:
+        started = time.perf_counter()
+        problem = kernel_proof.boot_tiny(qemu, image, accelerator=chosen.l1, cpu=cpu, seconds=120)
+        if problem:
+            raise LabFault(f"the floor did not run: {problem}")
+        return time.perf_counter() - started
+
+    def ours() -> float:
+        with tempfile.TemporaryDirectory(prefix="dryboot-bench-") as folder:
+            verdict = verify(
+                plan,
+                bundle,
+                findings=(),
+                accelerator=chosen.l1,
+                logs=Path(folder),
+                listener=Listener(),
+                guest_too=False,
+            )
+        if verdict.fault:
+            raise LabFault(verdict.fault)
+        return verdict.times["apply"] + verdict.times["host stage"]
+
+    taken, least = _paired(runs, ours, floor)
+    return Pair(
+        name=f"host stage / bare kernel ({chosen.l1})",
+        ours=taken,
+        floor=least,
+        unit="s",
+        ratio=taken / least,
+        limit=6.0,
+    )
+
+
+def _reads_pair(scenario: str, runs: int) -> Pair:
+    """Configuration reads of an emulated function against a bare echo over the same kind of socket."""
+    plan = resolve(scenarios.read(scenario))
+    specs = board.lay_out(plan).emulated
+    with run_directory(cache.runs()) as run, device_server(specs, run=run):
+        path = run.path / f"{specs[0].name}.sock"
+        ours, least = _paired(
+            runs, lambda: measure_config_reads(path, _READ_SECONDS), lambda: measure_echo_floor(_READ_SECONDS)
+        )
+    return Pair(name="config reads / echo", ours=ours, floor=least, unit="1/s", ratio=least / ours, limit=0.0)

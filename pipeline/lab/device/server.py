@@ -1,0 +1,341 @@
+"""Serves emulated functions to QEMU's vfio-user-pci, one UNIX socket each, all in one event loop.
+
+    python -m pipeline.lab.device.server SPEC.json [--exit-with-stdin]
+
+One loop, not a thread each: a half message waits in its own buffer, and reads of configuration space are
+answered without a change of thread. A message that the protocol does not allow ends its connection with one
+line in the log; the other functions go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import mmap
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.lab.device import protocol
+from pipeline.lab.device.config_space import ConfigSpace
+from pipeline.lab.device.config_space import SIZE as CONFIG_SIZE
+from pipeline.lab.device.function import FunctionSpec, from_json
+from pipeline.lab.device.memory import GuestMemory
+from pipeline.lab.device.protocol import Command, ProtocolError
+
+_BACKLOG_LIMIT = 1 << 22
+_EINVAL = 22
+
+
+class Function:
+    """An emulated function and its state: configuration space, what is behind the BARs, interrupts, memory."""
+
+    def __init__(self, spec: FunctionSpec, log: Callable[[str], None]) -> None:
+        self.spec = spec
+        self._log = log
+        self._config = ConfigSpace(spec)
+        self._sizes = {bar.index: bar.size for bar in spec.bars}
+        self._bars: dict[int, mmap.mmap] = {}
+        self._interrupts: dict[tuple[int, int], int] = {}
+        self.memory = GuestMemory()
+
+    def disconnect(self) -> None:
+        """Forget the client: its interrupts, its memory, and what it has written."""
+        self._drop_interrupts(lambda _: True)
+        self.memory.clear()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._config.reset()
+        for region in self._bars.values():
+            region.close()
+        self._bars.clear()
+
+    def handle(self, command: Command, payload: bytes, fds: list[int]) -> bytes:
+        """Do what a request asks for and give the reply's payload; it takes from `fds` what it keeps.
+
+        Raises ProtocolError for what the protocol does not allow, ValueError for an access out of range.
+        """
+        match command:
+            case Command.VERSION:
+                return protocol.version(payload)
+            case Command.DMA_MAP:
+                self.memory.map(protocol.dma_map(payload), fds[0] if fds else None)
+                fds.clear()
+                return b""
+            case Command.DMA_UNMAP:
+                self.memory.unmap(protocol.dma_unmap(payload))
+                return payload
+            case Command.DEVICE_GET_INFO:
+                return protocol.device_info()
+            case Command.DEVICE_GET_REGION_INFO:
+                region = protocol.index(payload, protocol.REGIONS)
+                return protocol.region_info(region, self._size(region))
+            case Command.DEVICE_GET_IRQ_INFO:
+                number = protocol.index(payload, protocol.IRQS)
+                return protocol.irq_info(number, self._interrupt_count(number))
+            case Command.DEVICE_SET_IRQS:
+                self._set_interrupts(protocol.set_irqs(payload, len(fds)), fds)
+                return b""
+            case Command.REGION_READ:
+                where = protocol.access(payload, write=False)
+                return payload + self._read(where)
+            case Command.REGION_WRITE:
+                where = protocol.access(payload, write=True)
+                self._write(where, protocol.access_data(payload))
+                return protocol.access_payload(where.offset, where.region, where.count)
+            case Command.DEVICE_RESET:
+                self._log(f"{self.spec.name}: reset")
+                self._reset()
+                return b""
+
+    def _size(self, region: int) -> int:
+        return CONFIG_SIZE if region == protocol.CONFIG_REGION else self._sizes.get(region, 0)
+
+    def _interrupt_count(self, number: int) -> int:
+        return {0: int(bool(self.spec.interrupt_pin)), 1: self.spec.msi_vectors}.get(number, 0)
+
+    def _behind(self, where: protocol.Access) -> mmap.mmap:
+        size = self._sizes.get(where.region, 0)
+        if where.offset + where.count > size:
+            raise ValueError(
+                f"{where.count} bytes at {where.offset:#x} of region {where.region} ({size} bytes)"
+            )
+        if where.region not in self._bars:
+            self._bars[where.region] = mmap.mmap(-1, size)
+        return self._bars[where.region]
+
+    def _read(self, where: protocol.Access) -> bytes:
+        if where.region == protocol.CONFIG_REGION:
+            return self._config.read(where.offset, where.count)
+        return self._behind(where)[where.offset : where.offset + where.count]
+
+    def _write(self, where: protocol.Access, data: bytes) -> None:
+        if where.region != protocol.CONFIG_REGION:
+            self._behind(where)[where.offset : where.offset + where.count] = data
+        elif self._config.write(where.offset, data):
+            self._log(f"{self.spec.name}: function level reset")
+            self._reset()
+
+    def _set_interrupts(self, what: protocol.SetIrqs, fds: list[int]) -> None:
+        if what.start + what.count > max(self._interrupt_count(what.index), 1):
+            raise ProtocolError(f"interrupt {what.start}+{what.count} of index {what.index} is not there")
+        if not what.triggers:
+            return
+        if what.count == 0:
+            self._drop_interrupts(lambda key: key[0] == what.index)
+            return
+        wanted = {(what.index, what.start + number) for number in range(what.count)}
+        self._drop_interrupts(lambda key: key in wanted)
+        for number, fd in enumerate(fds):
+            self._interrupts[what.index, what.start + number] = fd
+        fds.clear()
+
+    def _drop_interrupts(self, which: Callable[[tuple[int, int]], bool]) -> None:
+        for key in [key for key in self._interrupts if which(key)]:
+            os.close(self._interrupts.pop(key))
+
+
+class _Connection:
+    """A client in the middle of sending a message and of getting its replies."""
+
+    def __init__(self, stream: socket.socket, function: Function) -> None:
+        self.stream = stream
+        self.function = function
+        self.header: protocol.Header | None = None
+        self.negotiated = False
+        self._got = b""
+        self._fds: list[int] = []
+        self.unsent = bytearray()
+
+    def receive(self) -> None:
+        """Read what is there, at most to the end of one message, and answer it when it is whole.
+
+        Never reads beyond a message: descriptors come with the bytes they were sent with. Raises EOFError when
+        the client has gone, ProtocolError when it may not stay.
+        """
+        size = self.header.size if self.header else protocol.HEADER_SIZE
+        try:
+            data, ancillary, flags, _ = self.stream.recvmsg(
+                size - len(self._got), socket.CMSG_SPACE(4 * 2 * protocol.FD_LIMIT)
+            )
+        except BlockingIOError:
+            return
+        for level, kind, body in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                count = len(body) // 4
+                self._fds += memoryview(body[: 4 * count]).cast("i").tolist()
+        if not data:
+            raise EOFError
+        if flags & socket.MSG_CTRUNC or len(self._fds) > protocol.FD_LIMIT:
+            raise ProtocolError("too many file descriptors")
+        self._got += data
+        if self.header is None and len(self._got) == protocol.HEADER_SIZE:
+            self.header = protocol.header(self._got)
+            if not self.negotiated and self.header.command is not Command.VERSION:
+                raise ProtocolError("a request before the version")
+        if self.header is not None and len(self._got) == self.header.size:
+            self._answer(self.header)
+
+    def _answer(self, header: protocol.Header) -> None:
+        payload, fds = self._got[protocol.HEADER_SIZE :], self._fds
+        self._got, self._fds, self.header = b"", [], None
+        try:
+            if len(fds) > protocol.FDS.get(header.command, 0):
+                raise ProtocolError(f"{len(fds)} file descriptors with {header.command.name}")
+            try:
+                answer = protocol.reply(header, self.function.handle(header.command, payload, fds))
+            except ValueError:
+                answer = protocol.error_reply(header, _EINVAL)
+        finally:
+            _close_all(fds)
+        self.negotiated = True
+        if not header.no_reply:
+            self.unsent += answer
+            self.send()
+
+    def send(self) -> None:
+        """Send what the client has room for."""
+        with contextlib.suppress(BlockingIOError):
+            while self.unsent:
+                sent = self.stream.send(self.unsent)
+                del self.unsent[:sent]
+        if len(self.unsent) > _BACKLOG_LIMIT:
+            raise ProtocolError("the client does not read its replies")
+
+    def close(self) -> None:
+        """Let go of everything that the client gave."""
+        _close_all(self._fds)
+        self.stream.close()
+        self.function.disconnect()
+
+
+def _close_all(fds: list[int]) -> None:
+    for fd in fds:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+    fds.clear()
+
+
+class Server:
+    """All functions of a board, each with its socket in the working directory."""
+
+    def __init__(self, specs: tuple[FunctionSpec, ...]) -> None:
+        self._started = time.monotonic()
+        self._selector = selectors.DefaultSelector()
+        self._paths: list[Path] = []
+        self._busy: set[str] = set()
+        self._running = True
+        os.umask(0o077)
+        for spec in specs:
+            path = Path(f"{spec.name}.sock")
+            path.unlink(missing_ok=True)
+            listener = socket.socket(socket.AF_UNIX)
+            listener.setblocking(False)
+            listener.bind(str(path))
+            listener.listen(1)
+            self._paths.append(path)
+            self._selector.register(listener, selectors.EVENT_READ, Function(spec, self._log))
+
+    def _log(self, text: str) -> None:
+        print(f"{time.monotonic() - self._started:9.3f} {text}", file=sys.stderr, flush=True)
+
+    def stop(self) -> None:
+        """End the loop after what it is doing."""
+        self._running = False
+
+    def watch(self, descriptor: int) -> None:
+        """End when `descriptor` has nothing more to say."""
+        os.set_blocking(descriptor, False)
+        self._selector.register(descriptor, selectors.EVENT_READ, None)
+
+    def serve(self) -> None:
+        """Serve until stopped; the sockets are gone afterwards."""
+        try:
+            while self._running:
+                for key, events in self._selector.select(timeout=1.0):
+                    match key.data:
+                        case Function():
+                            self._accept(key.fileobj, key.data)
+                        case _Connection():
+                            self._talk(key.data, events)
+                        case _:
+                            self._hear(key.fd)
+        finally:
+            for path in self._paths:
+                path.unlink(missing_ok=True)
+
+    def _hear(self, descriptor: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            if not os.read(descriptor, 4096):
+                self.stop()
+
+    def _accept(self, listener: object, function: Function) -> None:
+        assert isinstance(listener, socket.socket)
+        try:
+            stream, _ = listener.accept()
+        except OSError:
+            return
+        if function.spec.name in self._busy:
+            self._log(f"{function.spec.name}: a second client was turned away")
+            stream.close()
+            return
+        self._busy.add(function.spec.name)
+        stream.setblocking(False)
+        self._log(f"{function.spec.name}: connected")
+        self._selector.register(stream, selectors.EVENT_READ, _Connection(stream, function))
+
+    def _talk(self, connection: _Connection, events: int) -> None:
+        name = connection.function.spec.name
+        try:
+            if events & selectors.EVENT_WRITE:
+                connection.send()
+            if events & selectors.EVENT_READ:
+                connection.receive()
+        except (EOFError, ConnectionError):
+            reason = "disconnected"
+        except ProtocolError as error:
+            reason = f"closed: {error}"
+        else:
+            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.unsent else 0)
+            if self._selector.get_key(connection.stream).events != wanted:
+                self._selector.modify(connection.stream, wanted, connection)
+            return
+        self._log(f"{name}: {reason}")
+        self._selector.unregister(connection.stream)
+        connection.close()
+        self._busy.discard(name)
+
+
+def main() -> int:
+    """Serve the functions of a file until SIGTERM, SIGINT or the end of standard input."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("spec", type=Path)
+    parser.add_argument("--exit-with-stdin", action="store_true")
+    options = parser.parse_args()
+    try:
+        server = Server(from_json(options.spec.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        print(f"{options.spec}: {error}", file=sys.stderr)
+        return 2
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop())
+    # select() is resumed after a signal (PEP 475): the wake-up lets the loop notice at once.
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
+    server.watch(reader)
+    if options.exit_with_stdin:
+        server.watch(sys.stdin.fileno())
+    print("ready", flush=True)
+    server.serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
