@@ -17,11 +17,11 @@ from invoke.tasks import task
     },
     iterable=["set"],
 )
-def build(_: Context, scenario: str, output: str = "", set: Iterable[str] = ()) -> None:  # noqa: A002
+def build(_: Context, scenario: str, output: str = "", set: Iterable[str] | None = None) -> None:  # noqa: A002
     """Render the host's files and the domain from a scenario; lint comes first."""
     from pipeline import commands
 
-    commands.end(commands.build, scenario, output, set)
+    commands.end(commands.build, scenario, output, set or ())
 
 
 @task(
@@ -32,11 +32,11 @@ def build(_: Context, scenario: str, output: str = "", set: Iterable[str] = ()) 
     },
     iterable=["set"],
 )
-def lint(_: Context, scenario: str, set: Iterable[str] = (), json: bool = False) -> None:  # noqa: A002
+def lint(_: Context, scenario: str, set: Iterable[str] | None = None, json: bool = False) -> None:  # noqa: A002
     """Say what in a scenario cannot work, why, and how to mend it."""
     from pipeline import commands
 
-    commands.end(commands.lint, scenario, set, json)
+    commands.end(commands.lint, scenario, set or (), json)
 
 
 @task(
@@ -55,14 +55,14 @@ def verify(
     scenario: str,
     output: str = "",
     report: str = "",
-    set: Iterable[str] = (),  # noqa: A002
+    set: Iterable[str] | None = None,  # noqa: A002
     accel: str = "",
     lint: bool = True,
 ) -> None:
     """Build, boot the host in a VM, start the guest in it, and say whether everything holds."""
     from pipeline import commands
 
-    commands.end(commands.verify, scenario, output, report, set, accel, lint)
+    commands.end(commands.verify, scenario, output, report, set or (), accel, lint)
 
 
 @task

@@ -135,7 +135,7 @@ def verify(
     files.check(where)
     # Bound to the real standard output: pytest's is redirected while it runs the checks.
     console = Console(file=sys.stdout)
-    with files.fresh(where) as folder:
+    with files.fresh(where, beside=None if report else target) as folder:
         result = run.verify(
             plan,
             bundle,
@@ -152,8 +152,8 @@ def verify(
 
 def schema(output: str) -> ExitCode:
     """Write the JSON schema of scenarios."""
-    from pipeline.scenario.schema import schema_text as scenario_schema
     from pipeline.scenario.loader import SHIPPED
+    from pipeline.scenario.schema import schema_text as scenario_schema
 
     target = _base() / output if output else SHIPPED / "scenario.schema.json"
     try:

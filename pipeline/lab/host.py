@@ -15,7 +15,7 @@ import paramiko
 from pipeline.errors import LabFault
 from pipeline.lab import domain, payload
 from pipeline.lab.accel import Accelerator
-from pipeline.lab.board import NETWORK_INTERFACE, NETWORK_SLOT, DISK_SLOT, Board
+from pipeline.lab.board import DISK_SLOT, NETWORK_INTERFACE, NETWORK_SLOT, Board
 from pipeline.lab.image import HostImage
 from pipeline.lab.initcpio.build import Built, build
 from pipeline.lab.initcpio.config import read_config, read_preset
@@ -183,7 +183,7 @@ def _media(domain_xml: bytes, qemu: Qemu, shell_program: Path, run: RunDirectory
 
 
 def _qemu_img(qemu: Qemu, arguments: list[str]) -> None:
-    argv = [part for part in qemu.argv]
+    argv = list(qemu.argv)
     position = next(i for i, part in enumerate(argv) if part.endswith("qemu-system-x86_64"))
     argv[position:] = [str(Path(argv[position]).with_name("qemu-img"))]
     try:
@@ -254,6 +254,8 @@ def boot(
         started = time.monotonic()
         shell = _log_in(vm, server, prepared, port, started + BOOT_SECONDS[accelerator.l1], progress)
         try:
+            # Drivers that are still being loaded may take what nobody holds yet.
+            shell.run("udevadm settle --timeout=90", timeout=100)
             yield Host(machine=vm, shell=shell, port=port, boot_seconds=time.monotonic() - started)
             vm.check()
             if server.poll() is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shlex
-import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -169,7 +168,7 @@ def _rest(channel: paramiko.Channel) -> bytes:
     try:
         while piece := channel.recv(1 << 16):
             data += piece
-    except (TimeoutError, socket.timeout):
+    except TimeoutError:
         pass
     return data
 

@@ -311,10 +311,9 @@ def _guest_functions(
     strays = _strays(guest, passed)
     for function in passed:
         device = devices.get(function.address)
-        if device:
-            place = device.place
-        else:
-            place = strays[0].place if strays else source.place(("guest", "host_devices"))
+        place = (
+            device.place if device else strays[0].place if strays else source.place(("guest", "host_devices"))
+        )
         number = device.function if device else function.address.function
         yield Expectation(
             check=Check.GUEST_FUNCTION,

@@ -26,25 +26,36 @@ def check(target: Path) -> None:
 
 
 @contextlib.contextmanager
-def fresh(target: Path) -> Iterator[Path]:
-    """A hidden directory beside `target` that takes its place when the context ends well."""
+def fresh(target: Path, *, beside: Path | None = None) -> Iterator[Path]:
+    """A hidden directory that takes the place of `target` when the context ends well.
+
+    It lies beside `beside` (the bundle's directory, where the report is in one: nothing foreign may be left in
+    there), else beside `target`. What killed runs left there is removed. Raises BadInput where it cannot be made.
+    """
+    anchor = beside or target
+    prefix = f".{anchor.name}.report-"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for left in target.parent.glob(f".{target.name}.new-*"):
-            owner = left.name.split("-")[-2] if left.name.count("-") > 1 else ""
-            if not (owner.isdigit() and Path(f"/proc/{owner}").exists()):
-                shutil.rmtree(left, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.new-{os.getpid()}-", dir=target.parent))
+        for folder in (anchor.parent, target.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        _sweep(anchor.parent, prefix)
+        new = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=anchor.parent))
     except OSError as error:
         raise BadInput(
             f"cannot write {target}: {error.strerror}", hint="name another with --report"
         ) from error
     try:
-        yield folder
-        folder.chmod(0o755)
+        report = new / "report"
+        report.mkdir()
+        yield report
         if target.exists():
-            shutil.rmtree(target)
-        folder.rename(target)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+            target.rename(new / "old")
+        report.rename(target)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _sweep(folder: Path, prefix: str) -> None:
+    for left in folder.glob(f"{prefix}*"):
+        owner = left.name.removeprefix(prefix).partition("-")[0]
+        if not (owner.isdigit() and Path(f"/proc/{owner}").exists()):
+            shutil.rmtree(left, ignore_errors=True)

@@ -28,7 +28,7 @@ class Client:
         self.stream = socket.socket(socket.AF_UNIX)
         self.stream.settimeout(10)
         # A relative name, so that a long directory does not exceed the 107 bytes of a socket's address.
-        with _inside(path.parent) as folder:
+        with _Inside(path.parent) as folder:
             self.stream.connect(f"{folder}/{path.name}")
         self._number = 0
 
@@ -77,7 +77,7 @@ class Client:
         return int.from_bytes(self.read(protocol.CONFIG_REGION, offset, count), "little")
 
 
-class _inside:
+class _Inside:
     """A short name for a directory: its descriptor under /proc/self/fd."""
 
     def __init__(self, folder: Path) -> None:

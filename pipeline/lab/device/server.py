@@ -22,8 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.lab.device import protocol
-from pipeline.lab.device.config_space import ConfigSpace
 from pipeline.lab.device.config_space import SIZE as CONFIG_SIZE
+from pipeline.lab.device.config_space import ConfigSpace
 from pipeline.lab.device.function import FunctionSpec, from_json
 from pipeline.lab.device.memory import GuestMemory
 from pipeline.lab.device.protocol import Command, ProtocolError

@@ -1,0 +1,166 @@
+"""The whole chain in virtual machines: the shipped scenario holds, and each mistake is caught by booting it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import psutil
+import pytest
+
+from pipeline.lab import cache
+
+pytestmark = pytest.mark.vm
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+INVOKE = Path(sys.executable).with_name("invoke")
+SECONDS = 900
+
+
+def command(output: Path, *options: str) -> list[str]:
+    return [str(INVOKE), "verify", "--scenario", "rx560", "--output", str(output), *options]
+
+
+def verdict(output: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((output / "report/verdict.json").read_text())
+    return found
+
+
+def leftovers() -> list[str]:
+    """Processes and run directories of runs that have ended."""
+    names = [path.name for path in cache.runs().iterdir()] if cache.runs().exists() else []
+    for process in psutil.process_iter(["cmdline"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if "vfio-user-pci" in line or "pipeline.lab.device.server" in line:
+            names.append(line[:80])
+    return names
+
+
+def test_the_shipped_scenario_holds(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    done = subprocess.run(
+        command(output), cwd=CHECKOUT, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    found = verdict(output)
+    assert {check["outcome"] for check in found["checks"]} == {"held"}
+    assert all(
+        check["expected"] and check["observed"] and check["place"]["line"] for check in found["checks"]
+    )
+    stages = [check["stage"] for check in found["checks"]]
+    assert stages.count("host") > 20
+    assert stages.count("guest") == 8
+    assert {"kernel", "distribution", "initramfs generator", "boot loader"} <= {
+        one["part"] for one in found["stand_ins"]
+    }
+    assert found["accelerator"].startswith(("tcg: ", "kvm: "))
+    assert 0 < found["peak_memory_mib"] < 5 * 1024
+    suites = ElementTree.parse(output / "report/junit.xml").getroot()
+    assert suites.get("failures") == "0"
+    assert int(suites.get("tests", "0")) == len(found["checks"])
+    assert leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "failing", "place"),
+    [
+        pytest.param(
+            'host.vfio.ids=["148c:2385", "1002:aae0"]',
+            "binding[01:00.0]",
+            "--set host.vfio.ids",
+            id="subsystem-id",
+        ),
+        pytest.param(
+            'guest.host_devices=[{source: "01:00.0"}, {source: "01:00.2"}]',
+            "domain-started[win10]",
+            "--set guest.host_devices",
+            id="wrong-function-in-the-domain",
+        ),
+    ],
+)
+def test_a_mistake_is_caught_by_booting_it(tmp_path: Path, setting: str, failing: str, place: str) -> None:
+    output = tmp_path / "out"
+    argv = command(output, "--no-lint", "--set", setting)
+    done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert done.returncode == 1, done.stdout[-3000:] + done.stderr[-3000:]
+    failed = {check["id"]: check for check in verdict(output)["checks"] if check["outcome"] == "failed"}
+    assert failed[failing]["place"]["file"] == place
+    assert f"{failing} failed" in done.stdout
+    assert leftovers() == []
+
+
+@contextlib.contextmanager
+def running(output: Path, until: str) -> Iterator[subprocess.Popen[str]]:
+    """A verify that has come to the step `until`."""
+    process = subprocess.Popen(
+        command(output), cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if until in line:
+                break
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def below(process: subprocess.Popen[str], word: str) -> psutil.Process:
+    children = psutil.Process(process.pid).children(recursive=True)
+    return next(child for child in children if word in " ".join(child.cmdline()))
+
+
+def gone(timeout: float = 20) -> bool:
+    """Whether no process of a run is left before `timeout` seconds are over."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if not [name for name in leftovers() if "/" in name or " " in name]:
+            return True
+        time.sleep(0.2)
+    return False
+
+
+@pytest.mark.parametrize("word", ["vfio-user-pci", "pipeline.lab.device.server"])
+def test_a_killed_part_of_the_lab_is_a_lab_fault(tmp_path: Path, word: str) -> None:
+    output = tmp_path / "out"
+    with running(output, "booting the host") as process:
+        time.sleep(5)
+        below(process, word).kill()
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode == 3, said
+    found = verdict(output)
+    assert found["outcome"] == "lab fault"
+    assert found["lab_fault"]
+    assert not [check for check in found["checks"] if check["outcome"] == "failed"]
+    assert leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 130)]
+)
+def test_a_killed_run_leaves_nothing(tmp_path: Path, number: int, status: int) -> None:
+    output = tmp_path / "out"
+    with running(output, "booting the host") as process:
+        time.sleep(3)
+        os.kill(process.pid, number)
+        process.communicate(timeout=60)
+        assert process.returncode == status
+    assert gone()
+    assert not (output / "report").exists()
+    done = subprocess.run(
+        [str(INVOKE), "build", "--scenario", "rx560", "--output", str(output)],
+        cwd=CHECKOUT,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0
