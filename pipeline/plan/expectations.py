@@ -42,7 +42,7 @@ def derive(
     found += _cmdline(host)
     found += _iommu(host, passed)
     found += _present(functions)
-    found += _grouping(ports, functions, passed, stated_groups, source)
+    found += _grouping(host, ports, functions, passed, stated_groups, source)
     found += _binding(host, passed, source)
     found += _staying(host, staying)
     found += _domain(guest, passed)
@@ -127,6 +127,7 @@ def _present(functions: Sequence[PlannedFunction]) -> Iterator[Expectation]:
 
 
 def _grouping(
+    host: HostPlan,
     ports: Sequence[PlannedPort],
     functions: Sequence[PlannedFunction],
     passed: Sequence[PlannedFunction],
@@ -163,27 +164,29 @@ def _grouping(
         inside = [function for function in passed if function.address in group]
         if inside:
             left_out = [one for one in functions if one.address in group and not one.passed]
-            yield _viable(group, inside[0], left_out, source)
+            yield _viable(host, group, inside[0], left_out, source)
 
 
 def _viable(
+    host: HostPlan,
     group: frozenset[Address],
     passed: PlannedFunction,
     left_out: Sequence[PlannedFunction],
     source: Source,
 ) -> Expectation:
-    names = ", ".join(str(function.address) for function in left_out)
+    place, fix = _suspect(host, passed, source)
+    if left_out:
+        place = source.place(("passthrough",))
+        fix = f"add {', '.join(str(function.address) for function in left_out)} to `passthrough`"
     return Expectation(
         check=Check.VIABLE,
         stage=Stage.HOST,
         subject=str(min(group)),
         expected="no function of the group held by a driver of the host",
-        place=source.place(("passthrough",)) if left_out else passed.place,
+        place=place,
         why="VFIO refuses a group while a driver of the host holds one of its functions "
         "(the guest then ends with 'group is not viable')",
-        fix=f"add {names} to `passthrough`"
-        if left_out
-        else "pass every function of the group through, or bind them to vfio-pci",
+        fix=fix,
     )
 
 
