@@ -6,8 +6,8 @@ kernel that they cannot emulate ("KVM internal error. Suberror: 1", ran).
 
 from __future__ import annotations
 
+import os
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
@@ -34,39 +34,39 @@ def kvm_problem(qemu: Qemu, image: HostImage) -> str:
 
 def boot_tiny(qemu: Qemu, image: HostImage, *, accelerator: str, cpu: str, seconds: float) -> str:
     """Boot L1's kernel with an initramfs that powers off; what went wrong, empty where nothing did."""
-    with tempfile.TemporaryDirectory(prefix="dryboot-proof-") as folder:
-        output = Path(folder) / "output"
-        argv = [
-            *qemu.argv,
-            *("-accel", accelerator, "-machine", "q35", "-cpu", cpu, "-m", "512", "-smp", "2"),
-            *("-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-no-reboot"),
-            *("-serial", "stdio", "-kernel", str(image.kernel), "-initrd", str(image.tiny)),
-            *("-append", "console=ttyS0 quiet mitigations=off panic=-1"),
-        ]
-        with output.open("wb") as stream:
-            try:
-                process = subprocess.Popen(
-                    ["setpriv", "--pdeathsig", "KILL", "--", *argv],
-                    env=qemu.merged_environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=stream,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise LabFault(f"cannot start QEMU: {error}") from error
-            try:
-                return _watch(process, output, seconds)
-            finally:
-                process.kill()
-                process.wait()
+    argv = [
+        *qemu.argv,
+        *("-accel", accelerator, "-machine", "q35", "-cpu", cpu, "-m", "512", "-smp", "2"),
+        *("-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-no-reboot"),
+        *("-serial", "stdio", "-kernel", str(image.kernel), "-initrd", str(image.tiny)),
+        *("-append", "console=ttyS0 quiet mitigations=off panic=-1"),
+    ]
+    try:
+        process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", "--", *argv],
+            env=qemu.merged_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise LabFault(f"cannot start QEMU: {error}") from error
+    with process:
+        try:
+            return _watch(process, seconds)
+        finally:
+            process.kill()
 
 
-def _watch(process: subprocess.Popen[bytes], output: Path, seconds: float) -> str:
+def _watch(process: subprocess.Popen[bytes], seconds: float) -> str:
+    assert process.stdout is not None
+    os.set_blocking(process.stdout.fileno(), False)
     deadline = time.monotonic() + seconds
+    text = ""
     while time.monotonic() < deadline:
         ended = process.poll() is not None
-        text = output.read_text(errors="replace")
+        text += (process.stdout.read() or b"").decode(errors="replace")
         if "KVM internal error" in text:
             return "KVM internal error"
         if ended:

@@ -116,15 +116,19 @@ def _make_file_system(archived: Path, target: Path) -> None:
     The file system has no journal: it lives for one run.
     """
     script = (
-        'folder=$(mktemp -d) && trap \'rm -rf "$folder"\' EXIT && mkdir "$folder/root" && '
+        'folder=$(mktemp -d) && trap \'rm -rf "$folder"\' EXIT && trap "exit 1" TERM && mkdir "$folder/root" && '
         'tar -x -C "$folder/root" --exclude=./.dryboot && '
         f'mke2fs -q -t ext4 -L {LABEL} -O ^has_journal -d "$folder/root" "$folder/image" {_SIZE} >&2 && '
         'cat "$folder/image"'
     )
-    helper = [] if os.geteuid() == 0 else ["mmdebstrap", "--unshare-helper"]
+    root = os.geteuid() == 0
+    helper = [] if root else ["mmdebstrap", "--unshare-helper"]
+    # Root's scratch space is in the cache, where the next run clears it; a mapped user cannot write there.
+    environment = {**os.environ, "TMPDIR": str(target.parent)} if root else None
     with archived.open("rb") as source, target.open("wb") as image_file:
         done = subprocess.run(
-            [*helper, "sh", "-c", script],
+            ["setpriv", "--pdeathsig", "TERM", "--", *helper, "sh", "-c", script],
+            env=environment,
             stdin=source,
             stdout=image_file,
             stderr=subprocess.PIPE,

@@ -13,7 +13,7 @@ from pipeline.errors import LabFault
 
 _READ_CONFIG = r"""
 set +u
-. "$1" || exit 9
+. "$1" >&2 || exit 9
 for name in MODULES BINARIES FILES HOOKS; do
     declare -n array=$name
     printf '%s\0%s\0' "$name" "${#array[@]}"
@@ -21,7 +21,7 @@ for name in MODULES BINARIES FILES HOOKS; do
 done
 """
 _READ_PRESET = r"""
-. "$1" || exit 9
+. "$1" >&2 || exit 9
 printf '%s\0' "${ALL_kver}" "${ALL_config}"
 for name in "${PRESETS[@]}"; do
     image=${name}_image kver=${name}_kver config=${name}_config options=${name}_options
@@ -87,7 +87,7 @@ def read_preset(path: Path) -> tuple[Preset, ...]:
 def _bash(script: str, path: Path) -> list[str]:
     try:
         done = subprocess.run(
-            ["bash", "--norc", "--noprofile", "-c", script, "bash", str(path)],
+            ["bash", "--norc", "--noprofile", "-c", f"{script}printf 'end\\0'", "bash", str(path)],
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -98,4 +98,7 @@ def _bash(script: str, path: Path) -> list[str]:
         raise LabFault(f"bash could not read {path.name}: {error}") from error
     if done.returncode:
         raise ValueError(done.stderr.decode(errors="replace").strip() or f"bash ended with {done.returncode}")
-    return done.stdout.decode(errors="replace").split("\0")[:-1]
+    *fields, end = done.stdout.decode(errors="replace").split("\0")[:-1] or [""]
+    if end != "end":
+        raise ValueError(f"{path.name} does not come to its end")
+    return fields

@@ -1,0 +1,83 @@
+"""What stood in for the real machine in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.lab import accel, board, host
+from pipeline.lab.image import HostImage
+from pipeline.plan.model import Plan
+from pipeline.verdict import StandIn
+
+
+def stand_ins(
+    plan: Plan, layout: board.Board, image: HostImage, chosen: accel.Accelerator, prepared: host.Prepared
+) -> Iterator[StandIn]:
+    """Every part of a run that is not what `plan` asks for, and what that can hide."""
+    facts = plan.host.distribution
+    yield StandIn(
+        part="distribution",
+        asked=f"{facts.os_release['NAME']} of {plan.host.year}",
+        ran=f"{image.distribution} shaped like it (os-release, names, paths)",
+        matters="its packages' own modprobe.d and udev rules are not those of the host",
+    )
+    yield StandIn(
+        part="kernel",
+        asked=f"{plan.host.kernel} of {plan.host.distribution.distribution}",
+        ran=image.release,
+        matters="a driver built into the host's kernel is a module here, so it cannot be seen taking a function first",
+    )
+    yield StandIn(
+        part="initramfs generator",
+        asked="mkinitcpio of the distribution",
+        ran="Dryboot's substitute, which reads the same files",
+        matters="hooks other than the ones it knows are reported as errors",
+    )
+    for text in prepared.initramfs_built.stand_ins:
+        yield StandIn(part="initramfs", asked="as configured", ran="the substitute's", matters=text)
+    yield StandIn(
+        part="boot loader",
+        asked="GRUB",
+        ran="QEMU boots kernel and initramfs directly, with the command line that /etc/default/grub gives a shell",
+        matters="errors of grub-mkconfig and of the installed boot loader are not seen",
+    )
+    yield StandIn(
+        part="command line",
+        asked=prepared.command_line,
+        ran="the same, followed by the lab's own: root, console, mitigations=off, log of driver probes",
+        matters="no: the lab's parameters do not touch PCI, IOMMU or drivers",
+    )
+    for function in plan.passed:
+        yield StandIn(
+            part=f"function {function.address}",
+            asked=f"{function.ids} {function.name}".strip(),
+            ran="an emulated function with the same ids and capabilities; behind it is memory, not a card",
+            matters="what the card's own firmware and reset do is not seen",
+        )
+    for address, model in layout.own:
+        yield StandIn(
+            part=f"function {address}",
+            asked="as on the board",
+            ran=f"QEMU's {model}, with QEMU's ids",
+            matters="only if an id in vfio-pci's ids is that of this function",
+        )
+    yield StandIn(
+        part="QEMU and libvirt of the host",
+        asked=f"QEMU {plan.host.qemu}",
+        ran=f"QEMU {image.packages.get('qemu-system-x86', '?')}, libvirt {image.packages.get('libvirt0', '?')}, "
+        f"OVMF {image.packages.get('ovmf', '?')} of {image.distribution}",
+        matters="machine types and defaults of the host's own QEMU are looked up by lint, not run",
+    )
+    yield StandIn(
+        part="disks and ISO images",
+        asked=", ".join(disk.path for disk in plan.guest.disks),
+        ran="small stand-ins at the same paths; the first to boot holds a UEFI shell",
+        matters="the guest's operating system and its drivers do not run",
+    )
+    if chosen.l1 == "tcg" or chosen.l2 == "tcg":
+        yield StandIn(
+            part="accelerator",
+            asked="kvm",
+            ran=f"L1 {chosen.l1}, L2 {chosen.l2}",
+            matters="defects of KVM's interrupt handling (pc-q35-4.0) do not show",
+        )
