@@ -18,6 +18,8 @@ def end(command: Callable[..., ExitCode], *arguments: Any) -> NoReturn:
 
     from pipeline.report import terminal
 
+    # mke2fs and debugfs are there on every distribution, but not on every user's path.
+    os.environ["PATH"] = f"{os.environ.get('PATH', '/usr/bin:/bin')}:/usr/sbin:/sbin"
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:

@@ -109,21 +109,23 @@ def _ports(ports: Sequence[PlannedPort]) -> Iterator[tuple[Address, PlannedPort 
     wanted = {port.address: port for port in ports}
     if len({port.functions[0].address.bus for port in ports}) != len(ports):
         raise BadInput("two root ports have the same bus behind them", place=ports[0].place)
+    for port in ports:
+        if port.address.domain or port.address.bus or port.address.device in _TAKEN_SLOTS:
+            raise BadInput(
+                f"the lab cannot put a root port at {port.address}",
+                place=port.place,
+                hint="use 00:01.0 to 00:1b.7",
+            )
     heads = _headless(ports)
     bus = 1
     last = 0
     for address in sorted({*wanted, *heads}):
         port = wanted.get(address)
-        if address.domain or address.bus or address.device in _TAKEN_SLOTS:
-            place = port.place if port else ports[0].place
-            raise BadInput(
-                f"the lab cannot put a root port at {address}", place=place, hint="use 00:01.0 to 00:1b.7"
-            )
         if port is None:
             yield address, None
             continue
         want = port.functions[0].address.bus
-        if want < bus or any(function.address.bus != want for function in port.functions):
+        if want < bus or any(one.address.slot != (0, want, 0) for one in port.functions):
             raise BadInput(
                 f"{port.functions[0].address} cannot be behind {address}",
                 place=port.place,

@@ -28,16 +28,16 @@ def for_lab(xml: bytes, *, accelerator: str) -> LabDomain:
     replacements = []
     for tag in ("memory", "currentMemory"):
         for element in root.findall(tag):
-            before = f"{element.text} {element.get('unit', 'KiB')}"
-            element.text, unit = str(MEMORY >> 10), "KiB"
-            element.set("unit", unit)
-            replacements.append(f"<{tag}> {before} replaced by {MEMORY >> 10} KiB: the lab's memory is small")
-    if accelerator != root.get("type"):
-        before = root.get("type", "")
-        root.set("type", "qemu" if accelerator == "tcg" else accelerator)
-        replacements.append(
-            f"<domain type='{before}'> replaced by type='{root.get('type')}': no usable KVM for L2"
-        )
+            before, after = f"{element.text} {element.get('unit', 'KiB')}", f"{MEMORY >> 10} KiB"
+            if before == after:
+                continue
+            element.text = str(MEMORY >> 10)
+            element.set("unit", "KiB")
+            replacements.append(f"<{tag}> {before} replaced by {after}: the lab's memory is small")
+    before, after = root.get("type", ""), "qemu" if accelerator == "tcg" else accelerator
+    if before != after:
+        root.set("type", after)
+        replacements.append(f"<domain type='{before}'> replaced by type='{after}': no usable KVM for L2")
     return LabDomain(xml=etree.tostring(root), replacements=tuple(replacements))
 
 

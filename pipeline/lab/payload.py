@@ -111,13 +111,13 @@ def read(text: str) -> Report:
         elif port and (match := re.search(r"0x([0-9A-F]{8})\s*$", line)):
             buses.append(int(match[1], 16) >> 8 & 0xFF)
             port = False
-        elif match := re.match(r"\s*(Vendor|BiosVersion|ProductName|Version): (.+)$", line):
+        elif match := re.match(r"\s*(Vendor|BIOS Version|ProductName|Version): (.+)$", line):
             name = "Version" if match[1] == "Version" and "ProductName" in fields else match[1]
             if match[1] != "Version" or "ProductName" in fields:
                 fields.setdefault(name, match[2].strip())
     return Report(
         complete=any(line.startswith(END) for line in lines),
-        firmware=" ".join(filter(None, (fields.get("Vendor"), fields.get("BiosVersion")))),
+        firmware=" ".join(filter(None, (fields.get("Vendor"), fields.get("BIOS Version")))),
         machine=fields.get("Version", ""),
         functions=tuple(functions),
         port_buses=tuple(buses),
