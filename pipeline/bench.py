@@ -20,6 +20,7 @@ from pipeline.errors import ExitCode, LabFault
 from pipeline.lab import accel, board, cache, kernel_proof, toolchain
 from pipeline.lab.device.client import measure_config_reads, measure_echo_floor
 from pipeline.lab.image import debian
+from pipeline.lab.machine import hardware
 from pipeline.lab.run_directory import run_directory
 from pipeline.lab.servers import device_server
 from pipeline.plan import resolve
@@ -93,7 +94,18 @@ def _build_pair(scenario: str, runs: int) -> Pair:
         # The test driver has no machine types; everything else is what the rendered domain has.
         floor = [
             *("virt-install", "--connect", "test:///default", "--print-xml", "--import", "--name", "win10"),
-            *("--memory", "8192", "--vcpus", "4", "--osinfo", "win10", "--graphics", "none", "--disk", "none"),
+            *(
+                "--memory",
+                "8192",
+                "--vcpus",
+                "4",
+                "--osinfo",
+                "win10",
+                "--graphics",
+                "none",
+                "--disk",
+                "none",
+            ),
             *("--network", "none"),
         ]
         _timed(build)
@@ -109,21 +121,23 @@ def _build_pair(scenario: str, runs: int) -> Pair:
 
 
 def _host_pair(scenario: str, runs: int) -> Pair:
-    """The host stage (apply, boot, checks) against the same kernel with a tiny initramfs, to power-off."""
+    """The host stage (apply, boot, checks) against the same machine and kernel with a tiny initramfs, to power-off."""
     qemu = toolchain.find(lambda _: None)
     image = debian.image(lambda _: None)
     chosen = accel.choose(None, lambda: kernel_proof.kvm_problem(qemu, image))
     loaded = scenarios.read(scenario)
     plan = resolve(loaded)
     bundle = render(plan, inputs=Inputs(scenario=b""))
-    cpu = "host" if chosen.l1 == "kvm" else "EPYC"
+    layout = board.lay_out(plan)
+    machine = hardware(layout, accelerator=chosen.l1, cpu_vendor=plan.host.cpu_vendor)
 
     def floor() -> float:
-        started = time.perf_counter()
-        problem = kernel_proof.boot_tiny(qemu, image, accelerator=chosen.l1, cpu=cpu, seconds=120)
-        if problem:
-            raise LabFault(f"the floor did not run: {problem}")
-        return time.perf_counter() - started
+        with run_directory(cache.runs()) as run, device_server(layout.emulated, run=run):
+            started = time.perf_counter()
+            problem = kernel_proof.boot_tiny(qemu, image, machine, seconds=120, folder=run.path)
+            if problem:
+                raise LabFault(f"the floor did not run: {problem}")
+            return time.perf_counter() - started
 
     def ours() -> float:
         with tempfile.TemporaryDirectory(prefix="dryboot-bench-") as folder:
@@ -142,7 +156,7 @@ def _host_pair(scenario: str, runs: int) -> Pair:
 
     taken, least = _paired(runs, ours, floor)
     return Pair(
-        name=f"host stage / bare kernel ({chosen.l1})",
+        name=f"host stage / bare kernel on the same machine ({chosen.l1})",
         ours=taken,
         floor=least,
         unit="s",

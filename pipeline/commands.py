@@ -132,6 +132,8 @@ def verify(
 
     if accelerator not in {"", "kvm", "tcg"}:
         raise BadInput(f"there is no accelerator {accelerator!r}", hint="--accel kvm or --accel tcg")
+    if report:
+        files.check(_base() / report)
     plan, bundle, findings, target = _build(scenario, output, settings, refuse)
     where = _base() / report if report else target / "report"
     files.check(where)

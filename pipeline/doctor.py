@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pipeline.errors import LabFault
@@ -121,5 +122,5 @@ def show(console: Console) -> None:
     """Print it as a table."""
     table = Table("", "found", "means", show_edge=False)
     for fact in examine():
-        table.add_row(fact.subject, fact.found, fact.means)
+        table.add_row(*map(escape, (fact.subject, fact.found, fact.means)))
     console.print(table)

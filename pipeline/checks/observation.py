@@ -28,6 +28,7 @@ done
 echo @probes; dmesg --notime 2>/dev/null | grep -F really_probe
 exit 0
 """
+_SECTIONS = {"cmdline", "iommu", "nodes", "functions", "probes"}
 # drivers/base/dd.c really_probe(): "bus: 'pci': really_probe: probing driver vfio-pci with device".
 _PROBE = re.compile(
     r"([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]): bus: 'pci': really_probe: probing driver (\S+) with device"
@@ -70,12 +71,12 @@ def parse(text: str) -> Observation:
     parts: dict[str, list[str]] = {}
     section = ""
     for line in text.splitlines():
-        if line.startswith("@") and line[1:] in {"cmdline", "iommu", "nodes", "functions", "probes"}:
+        if line.startswith("@") and line[1:] in _SECTIONS:
             section = line[1:]
             parts[section] = []
         elif section:
             parts[section].append(line)
-    if "probes" not in parts:
+    if parts.keys() != _SECTIONS:
         raise ValueError("the host's answer is incomplete")
     probes: dict[Address, tuple[str, ...]] = {}
     for line in parts["probes"]:

@@ -84,7 +84,9 @@ def run_checks(
     ]
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        pytest.main(arguments, plugins=[collector])
+        status = pytest.main(arguments, plugins=[collector])
+    if status == pytest.ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
     if collector.broken:
         raise LabFault("checks could not be made:\n" + "\n".join(dict.fromkeys(collector.broken)))
     if len(collector.results) != len(expectations):

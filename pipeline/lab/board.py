@@ -109,11 +109,11 @@ def _ports(ports: Sequence[PlannedPort]) -> Iterator[tuple[Address, PlannedPort 
     wanted = {port.address: port for port in ports}
     if len({port.functions[0].address.bus for port in ports}) != len(ports):
         raise BadInput("two root ports have the same bus behind them", place=ports[0].place)
-    for port in ports:
-        if port.address.domain or port.address.bus or port.address.device in _TAKEN_SLOTS:
+    for one in ports:
+        if one.address.domain or one.address.bus or one.address.device in _TAKEN_SLOTS:
             raise BadInput(
-                f"the lab cannot put a root port at {port.address}",
-                place=port.place,
+                f"the lab cannot put a root port at {one.address}",
+                place=one.place,
                 hint="use 00:01.0 to 00:1b.7",
             )
     heads = _headless(ports)
@@ -125,7 +125,7 @@ def _ports(ports: Sequence[PlannedPort]) -> Iterator[tuple[Address, PlannedPort 
             yield address, None
             continue
         want = port.functions[0].address.bus
-        if want < bus or any(one.address.slot != (0, want, 0) for one in port.functions):
+        if want < bus or any(behind.address.slot != (0, want, 0) for behind in port.functions):
             raise BadInput(
                 f"{port.functions[0].address} cannot be behind {address}",
                 place=port.place,

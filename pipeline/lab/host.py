@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,52 +10,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import paramiko
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from pipeline.errors import LabFault
 from pipeline.lab import domain, payload
 from pipeline.lab.accel import Accelerator
-from pipeline.lab.board import DISK_SLOT, NETWORK_INTERFACE, NETWORK_SLOT, Board
+from pipeline.lab.board import DISK_SLOT, NETWORK_SLOT, Board
 from pipeline.lab.image import HostImage
 from pipeline.lab.initcpio.build import Built, build
 from pipeline.lab.initcpio.config import read_config, read_preset
 from pipeline.lab.initcpio.modules import ModuleTree
+from pipeline.lab.machine import hardware
 from pipeline.lab.overlay import Put, copy_sparse, put
 from pipeline.lab.run_directory import RunDirectory
 from pipeline.lab.servers import device_server
+from pipeline.lab.shape import READY, shape
 from pipeline.lab.shell import KeyPair, Shell, key_pair
 from pipeline.lab.toolchain import Qemu
 from pipeline.lab.vm import Machine, machine
 from pipeline.plan.model import Plan
 
-MEMORY_MIB = 2048
 BOOT_SECONDS = {"tcg": 240, "kvm": 90}
 # Every probe of a driver goes to the kernel's log: drivers/base/dd.c really_probe().
-PROBE_LOG = 'dyndbg="func really_probe +p"'
+LAB_PARAMETERS = 'rw console=ttyS0 mitigations=off log_buf_len=4M dyndbg="func really_probe +p"'
 _BOOT_FAILED = "DRYBOOT: "
-
-_NETWORK_UNIT = """[Unit]
-Description=Addresses and bridges that the lab needs
-DefaultDependencies=no
-BindsTo=sys-subsystem-net-devices-{interface}.device
-After=sys-subsystem-net-devices-{interface}.device
-Before=network.target ssh.service
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/usr/sbin/ip address add 10.0.2.15/24 dev {interface}
-ExecStart=/usr/sbin/ip link set {interface} up
-{bridge}[Install]
-WantedBy=multi-user.target
-"""
-_BRIDGE = (
-    "ExecStart=/usr/sbin/ip link add {bridge} type bridge\nExecStart=/usr/sbin/ip link set {bridge} up\n"
-)
-_PRESET = """ALL_kver="{kernel}"
-{config}PRESETS=({presets})
-default_image="{image}"
-fallback_image="{fallback}"
-fallback_options="-S autodetect"
-"""
 
 
 class HostDoesNotBoot(Exception):
@@ -105,7 +82,7 @@ def prepare(
     copy_sparse(image.root, disk)
     visitor, host_key = key_pair(), key_pair()
     puts = {f"/{path}": Put(data=data) for path, data in files.items()}
-    puts |= _shape(plan, image, visitor, host_key)
+    puts |= shape(plan, image, visitor=visitor, host_key=host_key)
     puts |= _media(domain_xml, qemu, shell_program, run)
     put(disk, puts, scratch=run.path / "put")
     host_root = run.path / "host"
@@ -129,35 +106,6 @@ def prepare(
         known_hosts=known_hosts,
         host_key=host_key,
     )
-
-
-def _shape(plan: Plan, image: HostImage, visitor: KeyPair, host_key: KeyPair) -> dict[str, Put]:
-    """What makes the root look like the scenario's distribution, and lets the lab in."""
-    facts = plan.host.distribution
-    release = "".join(f"{key}={shlex.quote(value)}\n" for key, value in facts.os_release.items())
-    bridge = _BRIDGE.format(bridge=plan.guest.bridge) if plan.guest.bridge else ""
-    presets = "'default' 'fallback'" if facts.fallback_by_default else "'default'"
-    preset = _PRESET.format(
-        kernel=facts.kernel_image,
-        config='ALL_config="/etc/mkinitcpio.conf"\n' if facts.preset_names_config else "",
-        presets=presets,
-        image=facts.initramfs_image,
-        fallback=facts.fallback_image,
-    )
-    unit = _NETWORK_UNIT.format(interface=NETWORK_INTERFACE, bridge=bridge)
-    wanted = "/etc/systemd/system/multi-user.target.wants/dryboot-network.service"
-    return {
-        "/usr/lib/os-release": Put(data=release.encode()),
-        facts.preset: Put(data=preset.encode()),
-        facts.kernel_image: Put(link=f"vmlinuz-{image.release}"),
-        facts.ovmf_code: Put(link="/usr/share/OVMF/OVMF_CODE_4M.fd"),
-        facts.ovmf_vars: Put(link="/usr/share/OVMF/OVMF_VARS_4M.fd"),
-        "/root/.ssh/authorized_keys": Put(data=visitor.public, mode=0o600),
-        "/etc/ssh/ssh_host_ed25519_key": Put(data=host_key.private, mode=0o600),
-        "/etc/ssh/ssh_host_ed25519_key.pub": Put(data=host_key.public),
-        "/etc/systemd/system/dryboot-network.service": Put(data=unit.encode()),
-        wanted: Put(link="../dryboot-network.service"),
-    }
 
 
 def _media(domain_xml: bytes, qemu: Qemu, shell_program: Path, run: RunDirectory) -> dict[str, Put]:
@@ -209,6 +157,7 @@ def _mkinitcpio(plan: Plan, host_root: Path, board: Board, image: HostImage, tar
         preset = read_preset(host_root / facts.preset.lstrip("/"))[0]
         config = read_config(host_root / (preset.config or "/etc/mkinitcpio.conf").lstrip("/"))
     except ValueError as error:
+        target.write_bytes(b"")
         return Built(status=1, messages=(f"==> ERROR: {error}",), stand_ins=())
     tree = ModuleTree(image.tree, image.release)
     return build(config, host_root=host_root, tree=tree, modaliases=board.modaliases, target=target)
@@ -247,7 +196,15 @@ def boot(
 
     Raises HostDoesNotBoot where L1 itself says that it cannot go on, LabFault for everything else.
     """
-    arguments = _arguments(prepared, board, image, accelerator, cpu_vendor)
+    arguments = [
+        *hardware(board, accelerator=accelerator.l1, cpu_vendor=cpu_vendor),
+        *("-blockdev", f"driver=file,filename={prepared.disk.name},node-name=disk,cache.no-flush=on"),
+        *("-device", f"virtio-blk-pci,drive=disk,addr={DISK_SLOT:x}.0"),
+        *("-netdev", "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"),
+        *("-device", f"virtio-net-pci,netdev=net,addr={NETWORK_SLOT:x}.0,romfile="),
+        *("-kernel", str(image.kernel), "-initrd", prepared.initramfs.name),
+        *("-append", f"{prepared.command_line} root=LABEL={image.label} {LAB_PARAMETERS}"),
+    ]
     with device_server(board.emulated, run=run) as server, machine(qemu, arguments, run=run) as vm:
         port = vm.forwarded_port()
         prepared.known_hosts.write_bytes(b"[127.0.0.1]:%d %s" % (port, prepared.host_key.public))
@@ -271,31 +228,6 @@ def boot(
             shell.close()
 
 
-def _arguments(
-    prepared: Prepared, board: Board, image: HostImage, accelerator: Accelerator, cpu_vendor: str
-) -> list[str]:
-    cpu = "host" if accelerator.l1 == "kvm" else ("EPYC" if cpu_vendor == "amd" else "Skylake-Client")
-    irqchip = ""
-    if cpu_vendor == "intel":
-        # Interrupt remapping of intel-iommu wants it (hw/i386/intel_iommu.c vtd_decide_config).
-        irqchip = ",kernel_irqchip=" + ("split" if accelerator.l1 == "kvm" else "off")
-    accel = "kvm" if accelerator.l1 == "kvm" else "tcg,thread=multi"
-    lab = f"root=LABEL={image.label} rw console=ttyS0 mitigations=off log_buf_len=4M {PROBE_LOG}"
-    return [
-        *("-machine", f"q35,memory-backend=memory{irqchip}", "-accel", accel, "-cpu", cpu, "-smp", "2"),
-        # The servers of the emulated functions map the guest's memory, so it is shared.
-        *("-m", f"{MEMORY_MIB}M", "-object", f"memory-backend-memfd,id=memory,size={MEMORY_MIB}M,share=on"),
-        *("-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-no-reboot"),
-        *board.arguments,
-        *("-blockdev", f"driver=file,filename={prepared.disk.name},node-name=disk,cache.no-flush=on"),
-        *("-device", f"virtio-blk-pci,drive=disk,addr={DISK_SLOT:x}.0"),
-        *("-netdev", "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"),
-        *("-device", f"virtio-net-pci,netdev=net,addr={NETWORK_SLOT:x}.0,romfile="),
-        *("-kernel", str(image.kernel), "-initrd", prepared.initramfs.name),
-        *("-append", f"{prepared.command_line} {lab}"),
-    ]
-
-
 def _log_in(
     vm: Machine,
     server: subprocess.Popen[bytes],
@@ -305,20 +237,37 @@ def _log_in(
     progress: Callable[[str], None],
 ) -> Shell:
     progress("booting the host")
-    while True:
+    while not _ready(vm):
         if server.poll() is not None:
             raise LabFault("the server of the emulated functions has ended")
-        for line in vm.serial.read_text(errors="replace").splitlines() if vm.serial.exists() else ():
-            if line.startswith(_BOOT_FAILED):
-                raise HostDoesNotBoot(line.removeprefix(_BOOT_FAILED).strip())
         vm.check()
         if time.monotonic() > deadline:
-            raise LabFault(
-                "the host was not reachable in time", hint="the end of its serial line is in the logs"
-            )
-        try:
-            return Shell.connect(
-                port=port, identity=prepared.identity, known_hosts=prepared.known_hosts, timeout=20
-            )
-        except (OSError, paramiko.SSHException, EOFError):
-            time.sleep(0.5)
+            raise LabFault("the host was not up in time", hint="the end of its serial line is in the logs")
+        time.sleep(0.2)
+    return _connect(port, prepared)
+
+
+def _ready(vm: Machine) -> bool:
+    """Whether L1 has said on its serial line that it is up; raises HostDoesNotBoot if it has said it cannot."""
+    text = vm.serial.read_text(errors="replace") if vm.serial.exists() else ""
+    for line in text.splitlines():
+        if line.startswith(_BOOT_FAILED):
+            raise HostDoesNotBoot(line.removeprefix(_BOOT_FAILED).strip())
+    return READY in text
+
+
+@retry(
+    retry=retry_if_exception_type((OSError, paramiko.SSHException, EOFError)),
+    stop=stop_after_attempt(5),
+    wait=wait_fixed(1),
+    reraise=True,
+)
+def _connect_once(port: int, prepared: Prepared) -> Shell:
+    return Shell.connect(port=port, identity=prepared.identity, known_hosts=prepared.known_hosts, timeout=30)
+
+
+def _connect(port: int, prepared: Prepared) -> Shell:
+    try:
+        return _connect_once(port, prepared)
+    except (OSError, paramiko.SSHException, EOFError) as error:
+        raise LabFault(f"the host is up, but ssh does not answer: {error}") from error

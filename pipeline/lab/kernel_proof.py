@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import LabFault
@@ -28,22 +29,29 @@ def kvm_problem(qemu: Qemu, image: HostImage) -> str:
         device.open("r+b", buffering=0).close()
     except OSError as error:
         return f"/dev/kvm cannot be opened: {error.strerror}"
-    problem = boot_tiny(qemu, image, accelerator="kvm", cpu="host", seconds=_KVM_SECONDS)
+    plain = ["-accel", "kvm", "-machine", "q35", "-cpu", "host", "-m", "512", "-smp", "2"]
+    plain += ["-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-no-reboot"]
+    problem = boot_tiny(qemu, image, plain, seconds=_KVM_SECONDS)
     return f"/dev/kvm is there, but a kernel does not run on it ({problem})" if problem else ""
 
 
-def boot_tiny(qemu: Qemu, image: HostImage, *, accelerator: str, cpu: str, seconds: float) -> str:
-    """Boot L1's kernel with an initramfs that powers off; what went wrong, empty where nothing did."""
+def boot_tiny(
+    qemu: Qemu, image: HostImage, hardware: Sequence[str], *, seconds: float, folder: Path | None = None
+) -> str:
+    """Boot L1's kernel on `hardware` with an initramfs that powers off; what went wrong, empty if nothing did.
+
+    QEMU runs in `folder`, where relative paths of `hardware` are looked up.
+    """
     argv = [
         *qemu.argv,
-        *("-accel", accelerator, "-machine", "q35", "-cpu", cpu, "-m", "512", "-smp", "2"),
-        *("-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-no-reboot"),
+        *hardware,
         *("-serial", "stdio", "-kernel", str(image.kernel), "-initrd", str(image.tiny)),
         *("-append", "console=ttyS0 quiet mitigations=off panic=-1"),
     ]
     try:
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "--", *argv],
+            cwd=folder,
             env=qemu.merged_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

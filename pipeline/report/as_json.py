@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.errors import Place
 from pipeline.lint import Finding
+from pipeline.report.plain import plain
 from pipeline.verdict import CheckResult, Verdict
 
 
@@ -63,4 +64,4 @@ def finding(one: Finding) -> dict[str, Any]:
 
 
 def _place(place: Place) -> dict[str, Any]:
-    return {"file": place.file, "line": place.line, "column": place.column, "text": place.text}
+    return {"file": plain(place.file), "line": place.line, "column": place.column, "text": place.text}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from pipeline.plan.model import Stage
+from pipeline.report.plain import plain
 from pipeline.verdict import CheckResult, Outcome, Verdict
 
 
@@ -18,7 +19,7 @@ def data(verdict: Verdict) -> bytes:
     if verdict.fault:
         suite = TestSuite(f"{verdict.scenario}.lab")
         case = TestCase("lab", classname="dryboot.lab")
-        case.result = [Error(verdict.fault.splitlines()[0], "LabFault")]
+        case.result = [Error(plain(verdict.fault).splitlines()[0], "LabFault")]
         suite.add_testcase(case)
         document.add_testsuite(suite)
     document.update_statistics()  # type: ignore[no-untyped-call]
@@ -29,13 +30,13 @@ def data(verdict: Verdict) -> bytes:
 def _case(check: CheckResult) -> TestCase:
     expectation = check.expectation
     case = TestCase(expectation.id, classname=f"dryboot.{expectation.stage.value}", time=check.seconds)
-    observed = check.observed if isinstance(check.observed, str) else " ".join(check.observed)
+    observed = plain(check.observed if isinstance(check.observed, str) else " ".join(check.observed))
     expected = (
         expectation.expected if isinstance(expectation.expected, str) else " ".join(expectation.expected)
     )
     if check.outcome is Outcome.FAILED:
         failure = Failure(f"expected {expected}, observed {observed}", "check")
-        failure.text = (
+        failure.text = plain(
             f"{expectation.place}: {expectation.place.text}\n{expectation.why}\nfix: {expectation.fix}"
         )
         case.result = [failure]

@@ -94,7 +94,8 @@ class ConfigSpace:
         self._put(_EXPRESS + 0xC, "IHH", 0x00400D03 | 16 << 4, 0, 3 | 16 << 4)
         # The bit that starts a reset reads as zero, so it is not writable.
         self._allow(_DEVICE_CONTROL, "H", 0x7FFF)
-        self._allow(_EXPRESS + 0x10, "H", 0x01FB)
+        # Retraining and disabling a link are reserved for endpoints.
+        self._allow(_EXPRESS + 0x10, "H", 0x01CB)
         if spec.msi_vectors:
             vectors = spec.msi_vectors.bit_length() - 1
             self._put(_MSI, "BBH", 0x05, 0, 0x0080 | vectors << 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 from collections.abc import Callable
 
 from pipeline.lab.device import protocol
@@ -109,6 +110,9 @@ class Function:
             raise ProtocolError(f"interrupt {what.start}+{what.count} of index {what.index} is not there")
         if not what.triggers:
             return
+        if what.signals:
+            self._signal(what)
+            return
         if what.count == 0:
             self._drop_interrupts(lambda key: key[0] == what.index)
             return
@@ -117,6 +121,13 @@ class Function:
         for number, fd in enumerate(fds):
             self._interrupts[what.index, what.start + number] = fd
         fds.clear()
+
+    def _signal(self, what: protocol.SetIrqs) -> None:
+        """Raise interrupts by hand, as VFIO_IRQ_SET_ACTION_TRIGGER without an eventfd asks (linux/vfio.h)."""
+        for number in range(what.start, what.start + what.count):
+            fd = self._interrupts.get((what.index, number))
+            if fd is not None:
+                os.write(fd, (1).to_bytes(8, sys.byteorder))
 
     def _drop_interrupts(self, which: Callable[[tuple[int, int]], bool]) -> None:
         for key in [key for key in self._interrupts if which(key)]:

@@ -95,7 +95,10 @@ def from_json(text: str) -> tuple[FunctionSpec, ...]:
     values = json.loads(text)
     if not isinstance(values, list):
         raise ValueError("not a list of functions")
-    return tuple(_function(value) for value in values)
+    functions = tuple(_function(value) for value in values)
+    if len({function.name for function in functions}) != len(functions):
+        raise ValueError("name: two functions have the same")
+    return functions
 
 
 def _function(value: Any) -> FunctionSpec:

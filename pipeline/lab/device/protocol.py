@@ -124,7 +124,13 @@ class DmaMap:
 def dma_map(payload: bytes) -> DmaMap:
     """Read a DMA_MAP."""
     argsz, flags, offset, address, size = _unpack(_DMA_MAP, payload, exact=True)
-    if argsz < _DMA_MAP.size or not size or address + size > 1 << 64 or offset + size > 1 << 63:
+    if (
+        argsz < _DMA_MAP.size
+        or flags & ~0x3
+        or not size
+        or address + size > 1 << 64
+        or offset + size > 1 << 63
+    ):
         raise ProtocolError("a DMA mapping out of range")
     return DmaMap(flags, offset, address, size)
 
@@ -180,6 +186,11 @@ class SetIrqs:
     index: int
     start: int
     count: int
+
+    @property
+    def signals(self) -> bool:
+        """Whether it asks to raise interrupts now: data none, with a count."""
+        return self.triggers and bool(self.flags & 0x1) and self.count > 0
 
     @property
     def triggers(self) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import os
 import selectors
 import signal
@@ -21,11 +22,11 @@ from pathlib import Path
 
 from pipeline.lab.device import protocol
 from pipeline.lab.device.emulation import Function
+from pipeline.lab.device.memory import Overlaps
 from pipeline.lab.device.function import FunctionSpec, from_json
 from pipeline.lab.device.protocol import Command, ProtocolError
 
 _BACKLOG_LIMIT = 1 << 22
-_EINVAL = 22
 
 
 class _Connection:
@@ -64,8 +65,8 @@ class _Connection:
         self._got += data
         if self.header is None and len(self._got) == protocol.HEADER_SIZE:
             self.header = protocol.header(self._got)
-            if not self.negotiated and self.header.command is not Command.VERSION:
-                raise ProtocolError("a request before the version")
+            if self.negotiated == (self.header.command is Command.VERSION):
+                raise ProtocolError("a second version" if self.negotiated else "a request before the version")
         if self.header is not None and len(self._got) == self.header.size:
             self._answer(self.header)
 
@@ -77,8 +78,12 @@ class _Connection:
                 raise ProtocolError(f"{len(fds)} file descriptors with {header.command.name}")
             try:
                 answer = protocol.reply(header, self.function.handle(header.command, payload, fds))
+            except Overlaps:
+                answer = protocol.error_reply(header, errno.EEXIST)
             except ValueError:
-                answer = protocol.error_reply(header, _EINVAL)
+                answer = protocol.error_reply(header, errno.EINVAL)
+            except OSError as error:
+                answer = protocol.error_reply(header, error.errno or errno.EIO)
         finally:
             _close_all(fds)
         self.negotiated = True
@@ -139,7 +144,11 @@ class Server:
     def watch(self, descriptor: int) -> None:
         """End when `descriptor` has nothing more to say."""
         os.set_blocking(descriptor, False)
-        self._selector.register(descriptor, selectors.EVENT_READ, None)
+        try:
+            self._selector.register(descriptor, selectors.EVENT_READ, None)
+        except PermissionError:
+            # epoll takes no files: a file, /dev/null for one, is at its end already (epoll_ctl(2)).
+            self.stop()
 
     def serve(self) -> None:
         """Serve until stopped; the sockets are gone afterwards."""

@@ -1,0 +1,77 @@
+"""What makes L1's root look like the scenario's distribution, and lets the lab in."""
+
+from __future__ import annotations
+
+import shlex
+
+from pipeline.lab.board import NETWORK_INTERFACE
+from pipeline.lab.image import HostImage
+from pipeline.lab.overlay import Put
+from pipeline.lab.shell import KeyPair
+from pipeline.plan.model import Plan
+
+_NETWORK_UNIT = """[Unit]
+Description=Addresses and bridges that the lab needs
+DefaultDependencies=no
+BindsTo=sys-subsystem-net-devices-{interface}.device
+After=sys-subsystem-net-devices-{interface}.device
+Before=network.target ssh.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/ip address add 10.0.2.15/24 dev {interface}
+ExecStart=/usr/sbin/ip link set {interface} up
+{bridge}[Install]
+WantedBy=multi-user.target
+"""
+# Said on the serial line: a connection tried too early waits for retransmissions of QEMU's network stack.
+READY = "DRYBOOT-READY"
+READY_UNIT = f"""[Unit]
+Description=Tells the lab that ssh answers
+After=ssh.service dryboot-network.service
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/sh -c 'echo {READY} >/dev/ttyS0'
+[Install]
+WantedBy=multi-user.target
+"""
+_BRIDGE = (
+    "ExecStart=/usr/sbin/ip link add {bridge} type bridge\nExecStart=/usr/sbin/ip link set {bridge} up\n"
+)
+_PRESET = """ALL_kver="{kernel}"
+{config}PRESETS=({presets})
+default_image="{image}"
+fallback_image="{fallback}"
+fallback_options="-S autodetect"
+"""
+
+
+def shape(plan: Plan, image: HostImage, *, visitor: KeyPair, host_key: KeyPair) -> dict[str, Put]:
+    """The files, by their paths in L1."""
+    facts = plan.host.distribution
+    release = "".join(f"{key}={shlex.quote(value)}\n" for key, value in facts.os_release.items())
+    bridge = _BRIDGE.format(bridge=plan.guest.bridge) if plan.guest.bridge else ""
+    presets = "'default' 'fallback'" if facts.fallback_by_default else "'default'"
+    preset = _PRESET.format(
+        kernel=facts.kernel_image,
+        config='ALL_config="/etc/mkinitcpio.conf"\n' if facts.preset_names_config else "",
+        presets=presets,
+        image=facts.initramfs_image,
+        fallback=facts.fallback_image,
+    )
+    unit = _NETWORK_UNIT.format(interface=NETWORK_INTERFACE, bridge=bridge)
+    units = "/etc/systemd/system"
+    return {
+        "/usr/lib/os-release": Put(data=release.encode()),
+        facts.preset: Put(data=preset.encode()),
+        facts.kernel_image: Put(link=f"vmlinuz-{image.release}"),
+        facts.ovmf_code: Put(link="/usr/share/OVMF/OVMF_CODE_4M.fd"),
+        facts.ovmf_vars: Put(link="/usr/share/OVMF/OVMF_VARS_4M.fd"),
+        "/root/.ssh/authorized_keys": Put(data=visitor.public, mode=0o600),
+        "/etc/ssh/ssh_host_ed25519_key": Put(data=host_key.private, mode=0o600),
+        "/etc/ssh/ssh_host_ed25519_key.pub": Put(data=host_key.public),
+        f"{units}/dryboot-network.service": Put(data=unit.encode()),
+        f"{units}/dryboot-ready.service": Put(data=READY_UNIT.encode()),
+        f"{units}/multi-user.target.wants/dryboot-network.service": Put(link="../dryboot-network.service"),
+        f"{units}/multi-user.target.wants/dryboot-ready.service": Put(link="../dryboot-ready.service"),
+    }

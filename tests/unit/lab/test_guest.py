@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from pipeline.errors import LabFault
+from pipeline.lab.domain import LabDomain
+from pipeline.lab.guest import run_guest, warm_up
+from pipeline.lab.shell import Done
+from pipeline.plan import resolve
+from pipeline.plan.model import Stage
+from pipeline.scenario import read
+from pipeline.verdict import CheckResult, Outcome
+
+PLAN = resolve(read("rx560"))
+WANTED = [one.id for one in PLAN.expectations if one.stage is Stage.GUEST]
+DOMAIN = LabDomain(xml=b"<domain/>", replacements=())
+
+
+def function(bus: int, number: int, ids: str) -> str:
+    vendor, device = ids.split(":")
+    return f" 00   {bus:02X}   00    {number:02X} ==> Device\n   Vendor {vendor} Device {device} Prog Interface 0\n"
+
+
+HEAD = "DRYBOOT-BEGIN\n"
+CARD = function(1, 0, "1002:67EF") + function(1, 1, "1002:AAE0")
+FIRMWARE = "Vendor: Debian distribution of EDK II\nBIOS Version: 2025.02\n"
+MACHINE = "ProductName: Standard PC (Q35 + ICH9, 2009)\nVersion: pc-q35-9.2\n"
+PORTS = "DRYBOOT-PORT 01 0\n0x00010100\nDRYBOOT-PORT 01 1\n0x00020200\n"
+SERIAL = f"{HEAD}{CARD}{FIRMWARE}{MACHINE}{PORTS}DRYBOOT-END\n"
+VERSION = """\
+Compiled against library: libvirt 11.3.0
+Using library: libvirt 11.3.0
+Using API: QEMU 11.3.0
+Running hypervisor: QEMU 10.0.13
+Running against daemon: 11.3.0
+2025.02-8+deb13u1"""
+
+
+WELL = Done(status=0, out="", err="")
+
+
+@dataclass
+class Shell:
+    """L1 as far as the guest stage sees it."""
+
+    serial: str = SERIAL
+    define: Done = WELL
+    start: Done = WELL
+    state: str = "shut off"
+    commands: list[str] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def run(self, command: str, *, data: bytes = b"", timeout: float = 60) -> Done:
+        self.commands.append(command)
+        answers = {"virsh define": self.define, "virsh start": self.start}
+        for begin, answer in answers.items():
+            if command.startswith(begin):
+                return answer
+        text = self.state if "domstate" in command else VERSION if "virsh version" in command else ""
+        return Done(status=0, out=text, err="")
+
+    def stream(self, command: str, *, timeout: float) -> Iterator[str]:
+        self.commands.append(command)
+        yield from self.serial.splitlines()
+
+    def read(self, path: str) -> str:
+        return f"log {path}"
+
+    def write(self, path: str, data: bytes) -> None:
+        self.files[path] = data
+
+
+def run(shell: Shell, plan=PLAN):
+    found = run_guest(plan, DOMAIN, shell, accelerator="tcg", progress=lambda _: None)
+    return found, {one.expectation.id: one for one in found.checks}
+
+
+def failed(checks: dict[str, CheckResult]) -> dict[str, str]:
+    return {name: str(one.observed) for name, one in checks.items() if one.outcome is Outcome.FAILED}
+
+
+def test_a_guest_as_planned_holds_every_expectation() -> None:
+    shell = Shell()
+    found, checks = run(shell)
+    assert sorted(checks) == sorted(WANTED)
+    assert {name: one.observed for name, one in checks.items()} == {
+        "domain-defined[win10]": "defined",
+        "domain-started[win10]": "running",
+        "firmware[win10]": "OVMF (Debian distribution of EDK II 2025.02)",
+        "machine[win10]": "pc-q35-9.2",
+        "guest-function[01:00.0]": "1002:67ef",
+        "guest-port[01:00.0]": "function 0 behind a root port",
+        "guest-function[01:00.1]": "1002:aae0",
+        "guest-port[01:00.1]": "function 1 behind a root port",
+    }
+    assert {one.outcome for one in found.checks} == {Outcome.HELD}
+    assert shell.files == {"/root/domain.xml": b"<domain/>"}
+    assert found.logs["l2-serial.log"] == SERIAL.rstrip("\n")
+    assert found.logs["l2-qemu.log"] == "log /var/log/libvirt/qemu/win10.log"
+    assert found.versions == {
+        "libvirt in L1": "11.3.0",
+        "QEMU in L1": "10.0.13",
+        "OVMF in L1": "2025.02-8+deb13u1",
+    }
+
+
+def test_reading_ends_with_the_report_though_the_guest_goes_on() -> None:
+    found, _ = run(Shell(serial=SERIAL + "more\n"))
+    assert found.logs["l2-serial.log"].endswith("DRYBOOT-END")
+
+
+def test_a_domain_that_libvirt_refuses_is_a_failed_check_and_the_rest_is_skipped() -> None:
+    error = "error: Failed to define domain from /root/domain.xml\nerror: XML document failed to validate\n\n"
+    shell = Shell(define=Done(status=1, out="", err=error))
+    _, checks = run(shell)
+    assert failed(checks) == {
+        "domain-defined[win10]": "Failed to define domain from /root/domain.xml XML document failed to validate"
+    }
+    rest = [one for name, one in checks.items() if name != "domain-defined[win10]"]
+    assert {(one.outcome, one.observed) for one in rest} == {(Outcome.SKIPPED, "the guest did not start")}
+    assert sorted(checks) == sorted(WANTED)
+    assert not any("virsh start" in command for command in shell.commands)
+
+
+def test_a_domain_that_does_not_start_is_a_failed_check() -> None:
+    _, checks = run(Shell(start=Done(status=1, out="", err="error: group 1 is not viable\n")))
+    assert failed(checks) == {"domain-started[win10]": "group 1 is not viable"}
+    assert checks["domain-defined[win10]"].outcome is Outcome.HELD
+    assert checks["firmware[win10]"].outcome is Outcome.SKIPPED
+
+
+def test_a_refusal_without_words_names_the_status() -> None:
+    _, checks = run(Shell(start=Done(status=7, out="", err="\n")))
+    assert failed(checks) == {"domain-started[win10]": "virsh ended with 7"}
+
+
+@pytest.mark.parametrize(
+    ("serial", "wrong"),
+    [
+        (
+            SERIAL.replace("pc-q35-9.2", "pc-q35-10.0"),
+            {"machine[win10]": "pc-q35-10.0"},
+        ),
+        (SERIAL.replace("Debian distribution of EDK II", "SeaBIOS"), {"firmware[win10]": "SeaBIOS 2025.02"}),
+        (
+            SERIAL.replace(function(1, 1, "1002:AAE0"), ""),
+            {
+                "guest-function[01:00.1]": "not seen (behind ports: 1002:67ef)",
+                "guest-port[01:00.1]": "not seen",
+            },
+        ),
+        (
+            SERIAL.replace(CARD, ""),
+            {
+                "guest-function[01:00.0]": "not seen (behind ports: none)",
+                "guest-port[01:00.0]": "not seen",
+                "guest-function[01:00.1]": "not seen (behind ports: none)",
+                "guest-port[01:00.1]": "not seen",
+            },
+        ),
+        (
+            SERIAL.replace(CARD, function(1, 1, "1002:67EF") + function(1, 0, "1002:AAE0")),
+            {
+                "guest-function[01:00.0]": "not seen (behind ports: 1002:67ef, 1002:aae0)",
+                "guest-port[01:00.0]": "not seen",
+                "guest-function[01:00.1]": "not seen (behind ports: 1002:67ef, 1002:aae0)",
+                "guest-port[01:00.1]": "not seen",
+            },
+        ),
+        (
+            SERIAL.replace("0x00010100", "0x00030300"),
+            {"guest-port[01:00.0]": "bus 01", "guest-port[01:00.1]": "bus 01"},
+        ),
+        (
+            SERIAL.replace(CARD, function(0, 0, "1002:67EF") + function(0, 1, "1002:AAE0")),
+            {"guest-port[01:00.0]": "bus 00", "guest-port[01:00.1]": "bus 00"},
+        ),
+    ],
+)
+def test_each_difference_inside_the_guest_is_a_failed_check(serial: str, wrong: dict[str, str]) -> None:
+    _, checks = run(Shell(serial=serial))
+    assert failed(checks) == wrong
+
+
+def test_a_report_without_its_end_never_holds() -> None:
+    shell = Shell(serial=SERIAL.replace("DRYBOOT-END\n", ""), state="running")
+    _, checks = run(shell)
+    assert checks["firmware[win10]"].outcome is Outcome.FAILED
+    assert checks["firmware[win10]"].observed == "nothing: the payload did not come to its end"
+    assert any(command == "virsh destroy win10" for command in shell.commands)
+
+
+def test_a_silent_guest_that_still_runs_is_a_lab_fault() -> None:
+    with pytest.raises(LabFault, match="the guest printed nothing in 400 s"):
+        run(Shell(serial="", state="running"))
+
+
+def test_a_function_that_the_domain_does_not_have_is_not_seen() -> None:
+    plan = resolve(read("rx560", settings=["guest.host_devices=[{source: '01:00.0'}]"]))
+    _, checks = run(Shell(), plan)
+    assert set(failed(checks)) == {"guest-function[01:00.1]", "guest-port[01:00.1]"}
+
+
+def test_warming_up_waits_for_nothing() -> None:
+    shell = Shell()
+    warm_up(shell)
+    assert shell.commands[0].startswith("(") and "&)" in shell.commands[0]

@@ -1,0 +1,263 @@
+"""The order of a run and what becomes of a lab fault, with every part of the lab replaced."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline import verify as run
+from pipeline.errors import ExitCode, LabFault
+from pipeline.lab.accel import Accelerator
+from pipeline.lab.domain import for_lab
+from pipeline.lab.guest import GuestRun
+from pipeline.lab.host import HostDoesNotBoot
+from pipeline.lab.initcpio.build import Built
+from pipeline.lab.run_directory import RunDirectory
+from pipeline.plan import resolve
+from pipeline.plan.model import Check, Stage
+from pipeline.render import Inputs, render
+from pipeline.scenario import read
+from pipeline.verdict import CheckResult, Listener, Outcome, Verdict
+
+PLAN = resolve(read("rx560"))
+BUNDLE = render(PLAN, inputs=Inputs(scenario=b""))
+GUEST = [one for one in PLAN.expectations if one.stage is Stage.GUEST]
+HOST = [one for one in PLAN.expectations if one.stage is Stage.HOST]
+
+
+def fault(*_: object, **__: object) -> None:
+    raise LabFault("something broke", hint="try again")
+
+
+def results(expectations, outcome: Outcome = Outcome.HELD) -> tuple[CheckResult, ...]:
+    return tuple(CheckResult(expectation=one, outcome=outcome, observed="seen") for one in expectations)
+
+
+class Told(Listener):
+    def __init__(self) -> None:
+        self.checks: list[str] = []
+
+    def check(self, result: CheckResult) -> None:
+        self.checks.append(result.expectation.id)
+
+
+class Lab:
+    """Stand-ins for the lab's parts, each of which a test may break."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        self.patch = monkeypatch
+        self.logs = tmp_path / "logs"
+        self.directory = tmp_path / "run"
+        self.directory.mkdir()
+        (self.directory / "l1-serial.log").write_text("serial")
+        self.told = Told()
+        self.guests: list[str] = []
+        self.built = Built(status=0, messages=(), stand_ins=("udev's init ran",))
+        image = SimpleNamespace(release="6.12.1", distribution="Debian 13", packages={})
+        self.put(run.toolchain, "find", lambda _: SimpleNamespace(version="11.1"))
+        self.put(run.toolchain, "efi_shell", lambda _: Path("Shell.efi"))
+        self.put(run.debian, "image", lambda _: image)
+        chosen = Accelerator(l1="tcg", l2="tcg", reason="tcg: as asked for")
+        self.put(run.accel, "choose", lambda *_: chosen)
+        self.put(run, "run_directory", self.run_directory)
+        self.put(run.cache, "runs", lambda: tmp_path)
+        self.put(run.host, "prepare", self.prepare)
+        self.put(run.host, "boot", self.boot)
+        self.put(run.guest, "warm_up", lambda _: None)
+        self.put(run.guest, "run_guest", self.run_guest)
+        backend = SimpleNamespace(client=None)
+        self.put(run.testinfra, "get_host", lambda _: SimpleNamespace(backend=backend))
+        self.put(run, "run_checks", self.run_checks)
+
+    def put(self, where: object, name: str, what: object) -> None:
+        self.patch.setattr(where, name, what)
+
+    @contextlib.contextmanager
+    def run_directory(self, _: Path) -> Iterator[RunDirectory]:
+        yield RunDirectory(self.directory)
+
+    def prepare(self, *_: object, **__: object) -> SimpleNamespace:
+        return SimpleNamespace(initramfs_built=self.built, command_line="quiet")
+
+    @contextlib.contextmanager
+    def boot(self, *_: object, **__: object) -> Iterator[SimpleNamespace]:
+        shell = SimpleNamespace(client=None, run=lambda *_, **__: SimpleNamespace(out="kernel log"))
+        yield SimpleNamespace(shell=shell, port=1)
+
+    def run_checks(self, _: object, expectations, *, progress) -> tuple[CheckResult, ...]:
+        found = results(expectations)
+        for one in found:
+            progress(one)
+        return found
+
+    def run_guest(self, _plan: object, domain, *_: object, accelerator: str, **__: object) -> GuestRun:
+        self.guests.append(accelerator)
+        return GuestRun(checks=results(GUEST), logs={"l2-serial.log": "x"}, versions={"QEMU in L1": "10.0"})
+
+    def verify(self, **options: bool) -> Verdict:
+        found = run.verify(
+            PLAN, BUNDLE, findings=(), accelerator=None, logs=self.logs, listener=self.told, **options
+        )
+        assert sorted(one.expectation.id for one in found.checks) == sorted(
+            one.id for one in PLAN.expectations
+        )
+        return found
+
+
+@pytest.fixture
+def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Lab:
+    return Lab(monkeypatch, tmp_path)
+
+
+def ids(found: Verdict, outcome: Outcome) -> set[str]:
+    return {one.expectation.id for one in found.checks if one.outcome is outcome}
+
+
+def test_all_held(lab: Lab) -> None:
+    found = lab.verify()
+    assert (found.outcome, found.exit_code, found.fault) == (Outcome.HELD, ExitCode.HELD, "")
+    assert lab.told.checks == [one.expectation.id for one in found.checks]
+    assert lab.guests == ["tcg"]
+    assert found.replacements == for_lab(BUNDLE.files["libvirt/win10.xml"], accelerator="tcg").replacements
+    assert found.versions == {"QEMU of the lab": "11.1", "kernel in L1": "6.12.1", "QEMU in L1": "10.0"}
+    assert set(found.times) == {
+        *("toolchain", "image", "accelerator", "apply", "boot"),
+        *("host checks", "host stage", "guest stage", "total"),
+    }
+    assert {path.name: path.read_text() for path in lab.logs.iterdir()} == {
+        "l1-serial.log": "serial",
+        "l1-kernel.log": "kernel log",
+        "l2-serial.log": "x",
+    }
+    assert found.peak_memory > 0
+
+
+@pytest.mark.parametrize(
+    ("where", "name"),
+    [
+        (run.toolchain, "find"),
+        (run.toolchain, "efi_shell"),
+        (run.debian, "image"),
+        (run.accel, "choose"),
+        (run.host, "prepare"),
+        (run.host, "boot"),
+        (run.guest, "warm_up"),
+        (run, "run_checks"),
+        (run.guest, "run_guest"),
+    ],
+)
+def test_a_lab_fault_in_any_part_is_a_verdict_of_its_own(lab: Lab, where: object, name: str) -> None:
+    lab.put(where, name, fault)
+    found = lab.verify()
+    assert (found.outcome, found.exit_code) == (Outcome.LAB_FAULT, ExitCode.LAB_FAULT)
+    assert found.fault == "something broke\n  hint: try again"
+    assert not ids(found, Outcome.FAILED)
+    skipped = [one for one in found.checks if one.outcome is Outcome.SKIPPED]
+    assert skipped
+    assert {one.observed for one in skipped} == {"the lab failed before"}
+    assert "total" in found.times
+
+
+def test_a_lab_fault_in_the_guest_keeps_what_the_host_stage_found(lab: Lab) -> None:
+    lab.put(run.guest, "run_guest", fault)
+    found = lab.verify()
+    assert ids(found, Outcome.HELD) == {one.id for one in HOST}
+    assert ids(found, Outcome.SKIPPED) == {one.id for one in GUEST}
+    assert (lab.logs / "l1-serial.log").read_text() == "serial"
+    assert (lab.logs / "l1-kernel.log").read_text() == "kernel log"
+
+
+def test_a_lab_fault_while_l1_is_ended_does_not_hide(lab: Lab) -> None:
+    @contextlib.contextmanager
+    def boot(*arguments: object, **options: object) -> Iterator[SimpleNamespace]:
+        with lab.boot(*arguments, **options) as booted:
+            yield booted
+        fault()
+
+    lab.put(run.host, "boot", boot)
+    found = lab.verify()
+    assert found.exit_code is ExitCode.LAB_FAULT
+    assert not ids(found, Outcome.SKIPPED)
+
+
+def test_a_failing_check_of_the_host_skips_the_guest(lab: Lab) -> None:
+    def checks(_: object, expectations, *, progress) -> tuple[CheckResult, ...]:
+        return results(expectations[:1], Outcome.FAILED) + results(expectations[1:])
+
+    lab.put(run, "run_checks", checks)
+    found = lab.verify()
+    assert (found.outcome, found.exit_code) == (Outcome.FAILED, ExitCode.FAILED)
+    assert lab.guests == []
+    assert found.replacements == ()
+    skipped = [one for one in found.checks if one.outcome is Outcome.SKIPPED]
+    assert [one.expectation for one in skipped] == GUEST
+    assert {one.observed for one in skipped} == {"not tried: the host stage failed"}
+
+
+def test_a_failing_check_of_the_guest_is_a_failure(lab: Lab) -> None:
+    checks = results(GUEST[:-1]) + results(GUEST[-1:], Outcome.FAILED)
+    lab.put(run.guest, "run_guest", lambda *_, **__: GuestRun(checks=checks, logs={}, versions={}))
+    found = lab.verify()
+    assert found.exit_code is ExitCode.FAILED
+    assert ids(found, Outcome.FAILED) == {GUEST[-1].id}
+
+
+def test_an_error_of_mkinitcpio_fails_but_the_host_is_booted_all_the_same(lab: Lab) -> None:
+    lab.built = Built(status=1, messages=("==> ERROR: module not found: 'x'", "==> WARNING: y"), stand_ins=())
+    found = lab.verify()
+    assert found.exit_code is ExitCode.FAILED
+    (failed,) = [one for one in found.checks if one.outcome is Outcome.FAILED]
+    assert failed.expectation.check is Check.INITRAMFS
+    assert failed.observed == "exit status 1: ==> ERROR: module not found: 'x'"
+    assert f"boots[{PLAN.host.distribution.initramfs_image}]" in ids(found, Outcome.HELD)
+    assert lab.guests == []
+
+
+def test_an_error_that_leaves_status_0_fails_too(lab: Lab) -> None:
+    lab.built = Built(status=0, messages=("==> ERROR: odd",), stand_ins=())
+    assert lab.verify().exit_code is ExitCode.FAILED
+
+
+def test_a_host_that_does_not_boot_is_the_scenario_s_fault(lab: Lab) -> None:
+    def boot(*_: object, **__: object) -> None:
+        raise HostDoesNotBoot("no root device")
+
+    lab.put(run.host, "boot", boot)
+    found = lab.verify()
+    assert (found.exit_code, found.fault) == (ExitCode.FAILED, "")
+    (failed,) = [one for one in found.checks if one.outcome is Outcome.FAILED]
+    assert (failed.expectation.check, failed.observed) == (Check.BOOTS, "no root device")
+
+
+def test_an_interruption_is_not_taken_for_a_fault_and_keeps_the_logs(lab: Lab) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    lab.put(run, "run_checks", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        lab.verify()
+    assert (lab.logs / "l1-serial.log").exists()
+
+
+def test_every_function_of_the_board_and_every_part_that_differs_is_a_stand_in(lab: Lab) -> None:
+    found = {one.part: one for one in lab.verify().stand_ins}
+    assert {f"function {function.address}" for function in PLAN.functions} <= set(found)
+    assert {"distribution", "kernel", "initramfs generator", "initramfs", "boot loader"} <= set(found)
+    assert {"command line", "disks and ISO images", "accelerator"} <= set(found)
+    assert found["function 02:00.0"].ran == "QEMU's nvme, with QEMU's ids"
+
+
+def test_a_staying_function_that_is_emulated_is_a_stand_in(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = resolve(read("rx560", settings=["board.root_ports.1.functions.0.class='0d1100'"]))
+    monkeypatch.setitem(globals(), "PLAN", odd)
+    found = {one.part: one.ran for one in lab.verify().stand_ins}
+    assert found["function 02:00.0"].startswith("an emulated function with the same ids")
+
+
+def test_without_the_guest_nothing_of_it_runs(lab: Lab) -> None:
+    assert lab.verify(guest_too=False).exit_code is ExitCode.FAILED
+    assert lab.guests == []
