@@ -79,6 +79,7 @@ def mmdebstrap(
                 stdout=stream,
                 stderr=subprocess.PIPE,
                 text=True,
+                errors="replace",
             )
         except OSError as error:
             raise LabFault(f"cannot start mmdebstrap: {error}") from error
@@ -124,6 +125,8 @@ def read_lock(path: Path) -> tuple[Package, ...]:
     """The packages that `lock_hook` recorded, sorted by name."""
     paragraphs = path.read_text(encoding="utf-8").strip().split("\n\n")
     fields = [HeaderParser().parsestr(paragraph) for paragraph in paragraphs]
+    if not all(entry[name] for entry in fields for name in ("Package", "Version", "Architecture", "SHA256")):
+        raise LabFault("mmdebstrap's hooks recorded a package without its version or checksum")
     return tuple(
         sorted(
             {

@@ -11,14 +11,23 @@ MEMORY_MIB = 2048
 
 def hardware(board: Board, *, accelerator: Literal["kvm", "tcg"], cpu_vendor: str) -> list[str]:
     """Processor, memory and board; what it boots from is not in it."""
-    cpu = "host" if accelerator == "kvm" else ("EPYC" if cpu_vendor == "amd" else "Skylake-Client")
+    cpu = "host" if accelerator == "kvm" else ("EPYC,-svm" if cpu_vendor == "amd" else "Skylake-Client")
     irqchip = ""
     if cpu_vendor == "intel":
         # Interrupt remapping of intel-iommu wants it (hw/i386/intel_iommu.c vtd_decide_config).
         irqchip = ",kernel_irqchip=" + ("split" if accelerator == "kvm" else "off")
     accel = "kvm" if accelerator == "kvm" else "tcg,thread=multi"
     return [
-        *("-machine", f"q35,memory-backend=memory{irqchip}", "-accel", accel, "-cpu", cpu, "-smp", "2"),
+        *(
+            "-machine",
+            f"q35,memory-backend=memory,sata=off,smbus=off,i8042=off{irqchip}",
+            "-accel",
+            accel,
+            "-cpu",
+            cpu,
+            "-smp",
+            "2",
+        ),
         # The servers of the emulated functions map the guest's memory, so it is shared.
         *("-m", f"{MEMORY_MIB}M", "-object", f"memory-backend-memfd,id=memory,size={MEMORY_MIB}M,share=on"),
         *("-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-no-reboot"),

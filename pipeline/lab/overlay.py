@@ -5,12 +5,17 @@ Source: debugfs(8) of e2fsprogs; it exits 0 whatever happens, so what it says is
 
 from __future__ import annotations
 
+import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pipeline.errors import LabFault
+
+# What debugfs would not take inside a quoted argument.
+_UNSAFE = re.compile(r'["\\\x00-\x1f\x7f\x85\u2028\u2029]')
+_NOT_FOUND = ": File not found by ext2_lookup"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,49 +44,57 @@ def put(image: Path, files: Mapping[str, Put], *, scratch: Path) -> None:
 
     `scratch` is a directory for the contents on their way. Raises LabFault with what debugfs says.
     """
-    scratch.mkdir(parents=True, exist_ok=True)
-    commands: list[str] = []
-    known: set[str] = set()
-    for number, (path, what) in enumerate(sorted(files.items())):
-        if any(character in path for character in ' "\n\\') or not path.startswith("/"):
+    for path, what in files.items():
+        if _UNSAFE.search(path + what.link) or not path.startswith("/"):
             raise LabFault(f"cannot put {path!r} into the L1 image")
-        parts = path.strip("/").split("/")
-        for length in range(1, len(parts)):
-            parent = "/" + "/".join(parts[:length])
-            if parent not in known:
-                known.add(parent)
-                commands.append(f"mkdir {parent}")
-        commands.append(f"rm {path}")
+    scratch.mkdir(parents=True, exist_ok=True)
+    parents = {str(parent) for path in files for parent in PurePosixPath(path).parents} - {"/"}
+    missing = _missing(image, {*parents, *files}, scratch)
+    # mkdir of a directory that is there would leave a second one without a name.
+    commands = [f'mkdir "{parent}"' for parent in sorted(parents & missing)]
+    for number, (path, what) in enumerate(sorted(files.items())):
+        if path not in missing:
+            commands.append(f'rm "{path}"')
         if what.link:
-            commands.append(f"symlink {path} {what.link}")
+            commands.append(f'symlink "{path}" "{what.link}"')
             continue
-        source = scratch / str(number)
-        source.write_bytes(what.data)
-        commands.append(f"write {scratch.name}/{number} {path}")
+        (scratch / str(number)).write_bytes(what.data)
         commands += [
-            f"set_inode_field {path} mode 0{0o100000 | what.mode:o}",
-            f"set_inode_field {path} uid 0",
-            f"set_inode_field {path} gid 0",
+            f'write "{scratch.name}/{number}" "{path}"',
+            f'set_inode_field "{path}" mode 0{0o100000 | what.mode:o}',
+            f'set_inode_field "{path}" uid 0',
+            f'set_inode_field "{path}" gid 0',
         ]
+    if wrong := _debugfs(image, commands, scratch, "-w"):
+        raise LabFault("debugfs: " + "; ".join(wrong[:5]))
+
+
+def _missing(image: Path, paths: Set[str], scratch: Path) -> set[str]:
+    """Those of `paths` that the file system does not have."""
+    said = _debugfs(image, [f'stat "{path}"' for path in sorted(paths)], scratch)
+    missing = {line.removesuffix(_NOT_FOUND) for line in said if line.endswith(_NOT_FOUND)}
+    if wrong := [line for line in said if not line.endswith(_NOT_FOUND)]:
+        raise LabFault("debugfs: " + "; ".join(wrong[:5]))
+    return missing & paths
+
+
+def _debugfs(image: Path, commands: Sequence[str], scratch: Path, *options: str) -> list[str]:
+    """Run commands on the image; what debugfs complains of."""
     script = scratch / "commands"
     script.write_text("\n".join(commands) + "\n")
     try:
         done = subprocess.run(
-            ["debugfs", "-w", "-f", str(script), str(image)],
+            ["debugfs", *options, "-f", str(script), str(image)],
             cwd=scratch.parent,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=120,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LabFault(f"debugfs: {error}") from error
-    expected = ("debugfs ", "Ext2 file already exists", "File not found by ext2_lookup", "already exists")
-    wrong = [
-        line
-        for line in done.stderr.splitlines()
-        if line.strip() and not any(word in line for word in expected)
-    ]
-    if wrong or done.returncode:
-        raise LabFault("debugfs: " + "; ".join(wrong[:5]))
+    lines = [line.strip() for line in done.stderr.splitlines()]
+    wrong = [line for line in lines if line and not line.startswith("debugfs ")]
+    return wrong or ([f"ended with {done.returncode}"] if done.returncode else [])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +29,10 @@ def child(
     The kernel kills it when this process dies (prctl(2), PR_SET_PDEATHSIG, by way of setpriv). It has a
     session of its own, so Ctrl-C reaches it only through us. Raises LabFault if it cannot be started.
     """
+    # setpriv would start, and then end because of a missing program.
+    program = str(run.path / argv[0]) if "/" in argv[0] else argv[0]
+    if shutil.which(program, path=_search_path(environment)) is None:
+        raise LabFault(f"cannot start {name}: there is no program {argv[0]}")
     log = run.path / f"{name}.log"
     with log.open("ab") as messages:
         try:
@@ -47,6 +53,10 @@ def child(
         yield process
     finally:
         _end(process)
+
+
+def _search_path(environment: Mapping[str, str] | None) -> str:
+    return (os.environ if environment is None else environment).get("PATH", os.defpath)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import signal
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,8 +45,11 @@ def run_directory(base: Path) -> Iterator[RunDirectory]:
     sweep(base)
     path = base / f"{os.getpid()}-{secrets.token_hex(3)}"
     path.mkdir(mode=0o700)
-    lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # Locked before it has its name: a sweep sees no lock, or a held one.
+    starting = path / f"{_LOCK}.new"
+    lock = os.open(starting, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
+    starting.rename(path / _LOCK)
     try:
         yield RunDirectory(path)
     finally:
@@ -58,13 +62,19 @@ def sweep(base: Path) -> tuple[str, ...]:
     """Clear what killed runs left under `base`; names of the directories that were removed."""
     gone = []
     for path in sorted(base.iterdir()) if base.is_dir() else ():
-        if not path.is_dir() or path.is_symlink():
+        try:
+            status = path.lstat()
+        except FileNotFoundError:  # another run sweeps too
+            continue
+        if not stat.S_ISDIR(status.st_mode):
             continue
         # A directory whose lock file is not there yet belongs to a run that is just starting.
-        young = time.time() - path.stat().st_mtime < 60
+        young = time.time() - status.st_mtime < 60
         try:
-            lock = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
+            lock = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except PermissionError:  # another user's
+            continue
+        except OSError:
             if young:
                 continue
             shutil.rmtree(path, ignore_errors=True)
@@ -85,8 +95,8 @@ def sweep(base: Path) -> tuple[str, ...]:
 
 def _end_recorded(path: Path) -> None:
     try:
-        lines = (path / _PROCESSES).read_text().splitlines()
-    except FileNotFoundError:
+        lines = (path / _PROCESSES).read_text(errors="replace").splitlines()
+    except OSError:
         return
     for line in lines:
         with contextlib.suppress(ValueError, psutil.Error, ProcessLookupError):

@@ -10,6 +10,8 @@ from pipeline.lab.overlay import Put
 from pipeline.lab.shell import KeyPair
 from pipeline.plan.model import Plan
 
+# Without one systemd takes this for the first boot and presets its units.
+_MACHINE_ID = b"64727962647279626472796264727962\n"
 _NETWORK_UNIT = """[Unit]
 Description=Addresses and bridges that the lab needs
 DefaultDependencies=no
@@ -63,6 +65,7 @@ def shape(plan: Plan, image: HostImage, *, visitor: KeyPair, host_key: KeyPair) 
     units = "/etc/systemd/system"
     return {
         "/usr/lib/os-release": Put(data=release.encode()),
+        "/etc/machine-id": Put(data=_MACHINE_ID),
         facts.preset: Put(data=preset.encode()),
         facts.kernel_image: Put(link=f"vmlinuz-{image.release}"),
         facts.ovmf_code: Put(link="/usr/share/OVMF/OVMF_CODE_4M.fd"),

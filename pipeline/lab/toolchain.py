@@ -160,6 +160,7 @@ def _version(qemu: Qemu) -> str:
             env=qemu.merged_environment(),
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=30,
             check=False,
         )

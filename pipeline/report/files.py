@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import shutil
 import tempfile
@@ -55,7 +56,7 @@ def fresh(target: Path, *, beside: Path | None = None) -> Iterator[Path]:
 
 
 def _sweep(folder: Path, prefix: str) -> None:
-    for left in folder.glob(f"{prefix}*"):
+    for left in folder.glob(f"{glob.escape(prefix)}*"):
         owner = left.name.removeprefix(prefix).partition("-")[0]
         if not (owner.isdigit() and Path(f"/proc/{owner}").exists()):
             shutil.rmtree(left, ignore_errors=True)

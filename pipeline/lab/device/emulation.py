@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import select
 import sys
 from collections.abc import Callable
 
@@ -13,6 +14,9 @@ from pipeline.lab.device.config_space import ConfigSpace
 from pipeline.lab.device.function import FunctionSpec
 from pipeline.lab.device.memory import GuestMemory
 from pipeline.lab.device.protocol import Command, ProtocolError
+
+# mmap(2); the standard library names it only in newer versions.
+_MAP_NORESERVE = 0x4000
 
 
 class Function:
@@ -90,7 +94,9 @@ class Function:
                 f"{where.count} bytes at {where.offset:#x} of region {where.region} ({size} bytes)"
             )
         if where.region not in self._bars:
-            self._bars[where.region] = mmap.mmap(-1, size)
+            # Only what is used takes memory: a BAR may be larger than the machine's.
+            flags = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+            self._bars[where.region] = mmap.mmap(-1, size, flags=flags)
         return self._bars[where.region]
 
     def _read(self, where: protocol.Access) -> bytes:
@@ -126,9 +132,16 @@ class Function:
         """Raise interrupts by hand, as VFIO_IRQ_SET_ACTION_TRIGGER without an eventfd asks (linux/vfio.h)."""
         for number in range(what.start, what.start + what.count):
             fd = self._interrupts.get((what.index, number))
-            if fd is not None:
+            if fd is not None and _has_room(fd):
                 os.write(fd, (1).to_bytes(8, sys.byteorder))
 
     def _drop_interrupts(self, which: Callable[[tuple[int, int]], bool]) -> None:
         for key in [key for key in self._interrupts if which(key)]:
             os.close(self._interrupts.pop(key))
+
+
+def _has_room(fd: int) -> bool:
+    # A write to a full eventfd would hold up every function.
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return bool(poll.poll(0))

@@ -92,7 +92,10 @@ def to_json(specs: Sequence[FunctionSpec]) -> str:
 
 def from_json(text: str) -> tuple[FunctionSpec, ...]:
     """Read functions; raises ValueError that names the key which is wrong."""
-    values = json.loads(text)
+    try:
+        values = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
     if not isinstance(values, list):
         raise ValueError("not a list of functions")
     functions = tuple(_function(value) for value in values)

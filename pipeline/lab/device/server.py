@@ -22,8 +22,8 @@ from pathlib import Path
 
 from pipeline.lab.device import protocol
 from pipeline.lab.device.emulation import Function
-from pipeline.lab.device.memory import Overlaps
 from pipeline.lab.device.function import FunctionSpec, from_json
+from pipeline.lab.device.memory import Overlaps
 from pipeline.lab.device.protocol import Command, ProtocolError
 
 _BACKLOG_LIMIT = 1 << 22

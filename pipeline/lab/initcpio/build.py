@@ -8,6 +8,7 @@ the order of the array; modconf copies modprobe.d; a module that the kernel lack
 from __future__ import annotations
 
 import lzma
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,8 @@ _WITHOUT_EFFECT = {
 }
 _KEYBOARD = ("hid_generic", "usbhid", "xhci_pci", "atkbd", "i8042")
 _FILESYSTEMS = ("ext4",)
+_SIGNED = b"~Module signature appended~\n"
+_SIGNATURE_INFO = struct.Struct(">8BI")
 _XZ_MAGIC = b"\xfd7zXZ\0"
 _KMS_PATH = "/drivers/gpu/drm/"
 _BLOCK_PATHS = (
@@ -173,8 +176,14 @@ def _module_entries(tree: ModuleTree, paths: Iterable[str]) -> Iterator[archive.
 
 
 def _unpacked(module: bytes) -> bytes:
-    """A module as the kernel maps it: unpacking amdgpu here saves an emulated processor many seconds.
+    """A module without compression and signature: with amdgpu that saves an emulated processor many seconds.
 
     The file keeps its name: kmod goes by the first bytes, not by the name (libkmod-file.c).
     """
-    return lzma.decompress(module) if module.startswith(_XZ_MAGIC) else module
+    plain = lzma.decompress(module) if module.startswith(_XZ_MAGIC) else module
+    if not plain.endswith(_SIGNED):
+        return plain
+    # struct module_signature (include/linux/module_signature.h) lies between signature and marker.
+    end = len(plain) - len(_SIGNED) - _SIGNATURE_INFO.size
+    *_, size = _SIGNATURE_INFO.unpack_from(plain, end)
+    return plain[: end - size]

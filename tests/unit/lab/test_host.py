@@ -112,9 +112,9 @@ def booted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, image: HostImage):
 
 def test_an_amd_host_under_tcg(booted) -> None:
     options = booted(TCG)
-    assert options["-machine"] == ["q35,memory-backend=memory"]
+    assert options["-machine"] == ["q35,memory-backend=memory,sata=off,smbus=off,i8042=off"]
     assert options["-accel"] == ["tcg,thread=multi"]
-    assert options["-cpu"] == ["EPYC"]
+    assert options["-cpu"] == ["EPYC,-svm"]
     assert options["-initrd"] == ["initramfs.img"]
     assert options["-append"][0].startswith("quiet iommu=pt root=LABEL=dryboot ")
 
@@ -126,7 +126,9 @@ def test_an_intel_host_has_the_interrupt_chip_that_its_iommu_needs(
     booted, accelerator: Accelerator, cpu: str, irqchip: str
 ) -> None:
     options = booted(accelerator, "host.cpu.vendor=intel")
-    assert options["-machine"] == [f"q35,memory-backend=memory,kernel_irqchip={irqchip}"]
+    assert options["-machine"] == [
+        f"q35,memory-backend=memory,sata=off,smbus=off,i8042=off,kernel_irqchip={irqchip}"
+    ]
     assert options["-cpu"] == [cpu]
 
 

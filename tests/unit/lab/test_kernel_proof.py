@@ -44,7 +44,7 @@ def stub(tmp_path: Path) -> Stub:
 
 
 def boot(qemu: Qemu, image: HostImage, seconds: float = 120) -> str:
-    return boot_tiny(qemu, image, accelerator="kvm", cpu="host", seconds=seconds)
+    return boot_tiny(qemu, image, ["-accel", "kvm", "-cpu", "host"], seconds=seconds)
 
 
 def test_a_kernel_that_ran_to_its_end_is_no_problem(stub: Stub, image: HostImage) -> None:

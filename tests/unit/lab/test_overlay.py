@@ -107,9 +107,17 @@ def test_any_bytes_are_written_as_they_are(image: Path, scratch: Path, tmp_path:
     assert (tmp_path / "back").read_bytes() == data
 
 
+def test_a_path_with_spaces_is_written(image: Path, scratch: Path) -> None:
+    files = {"/srv/my images/Windows 10 (64).iso": Put(data=b"iso"), "/srv/my images/link": Put(link="a b")}
+    put(image, files, scratch=scratch)
+    put(image, files, scratch=scratch)
+    assert debugfs(image, 'cat "/srv/my images/Windows 10 (64).iso"') == "iso"
+    assert is_sound(image)
+
+
 @pytest.mark.parametrize(
     "path",
-    ["etc/relative", "", "/etc/a b", '/etc/"a', "/etc/a\nrm", "/etc/a\tb", "/etc/a\rb", "/etc/a\\b", "/a\0b"],
+    ["etc/relative", "", '/etc/"a', "/etc/a\nrm", "/etc/a\tb", "/etc/a\rb", "/etc/a\\b", "/a\0b"],
 )
 def test_a_path_that_debugfs_would_misread_is_refused(image: Path, scratch: Path, path: str) -> None:
     before = image.read_bytes()
@@ -118,7 +126,7 @@ def test_a_path_that_debugfs_would_misread_is_refused(image: Path, scratch: Path
     assert image.read_bytes() == before
 
 
-@pytest.mark.parametrize("target", ["a b", "a\nrm /etc/old", '"', "a\tb"])
+@pytest.mark.parametrize("target", ["a\nrm /etc/old", '"', "a\tb"])
 def test_a_target_that_debugfs_would_misread_is_refused(image: Path, scratch: Path, target: str) -> None:
     with pytest.raises(LabFault, match="cannot put"):
         put(image, {"/etc/new": Put(link=target)}, scratch=scratch)

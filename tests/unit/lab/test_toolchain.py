@@ -76,7 +76,7 @@ def test_a_chosen_qemu_that_is_too_old_is_bad_input(
         ("exit 3", "ended with 3"),
         ("echo hello", "ended with 0"),
         (f"{says('11.1')}; exit 1", "ended with 1"),
-        (r"printf '\377\376'", "ended with 0"),
+        (r"printf '\377\376'; exit 4", "ended with 4"),
     ],
 )
 def test_a_chosen_qemu_that_does_not_run_is_bad_input_that_says_why(
