@@ -34,7 +34,7 @@ from pipeline.scenario.grammar import (
 class Part(BaseModel):
     """A mapping of the scenario: unknown keys are refused, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 class Cpu(Part):
