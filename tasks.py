@@ -45,6 +45,7 @@ def lint(_: Context, scenario: str, set: Iterable[str] | None = None, json: bool
         "output": "where to write (default: build/NAME)",
         "report": "where the verdict goes (default: OUTPUT/report)",
         "set": "key.key=value put over the scenario, repeatable",
+        "fast": "boot the kernel directly, without firmware and boot loader (a stand-in)",
         "accel": "kvm or tcg, instead of what was proven to work",
         "lint": "refuse a scenario with error findings before anything boots (--no-lint boots it all the same)",
     },
@@ -57,12 +58,13 @@ def verify(
     report: str = "",
     set: Iterable[str] | None = None,  # noqa: A002
     accel: str = "",
+    fast: bool = False,
     lint: bool = True,
 ) -> None:
     """Build, boot the host in a VM, start the guest in it, and say whether everything holds."""
     from pipeline import commands
 
-    commands.end(commands.verify, scenario, output, report, set or (), accel, lint)
+    commands.end(commands.verify, scenario, output, report, set or (), accel, lint, fast)
 
 
 @task

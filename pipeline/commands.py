@@ -122,7 +122,13 @@ def build(scenario: str, output: str, settings: Iterable[str]) -> ExitCode:
 
 
 def verify(
-    scenario: str, output: str, report: str, settings: Iterable[str], accelerator: str, refuse: bool
+    scenario: str,
+    output: str,
+    report: str,
+    settings: Iterable[str],
+    accelerator: str,
+    refuse: bool,
+    fast: bool = False,
 ) -> ExitCode:
     """Build, boot, check; write the verdict."""
     from rich.console import Console
@@ -147,6 +153,7 @@ def verify(
             accelerator=accelerator or None,
             logs=folder / "logs",
             listener=terminal.Progress(console),
+            fast=fast,
         )
         (folder / "verdict.json").write_text(as_json.text(result), encoding="utf-8")
         (folder / "junit.xml").write_bytes(junit.data(result))

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.lab import accel, board, host
+from pipeline.lab import accel, board
+from pipeline.lab.apply import LAB_PARAMETERS, Applied
 from pipeline.lab.image import HostImage
 from pipeline.plan.model import Plan
 from pipeline.verdict import StandIn
 
 
 def stand_ins(
-    plan: Plan, layout: board.Board, image: HostImage, chosen: accel.Accelerator, prepared: host.Prepared
+    plan: Plan,
+    layout: board.Board,
+    image: HostImage,
+    chosen: accel.Accelerator,
+    applied: Applied,
+    *,
+    fast: bool,
 ) -> Iterator[StandIn]:
     """Every part of a run that is not what `plan` asks for, and what that can hide."""
     facts = plan.host.distribution
@@ -33,18 +40,28 @@ def stand_ins(
         ran="Dryboot's substitute, which reads the same files",
         matters="hooks other than the ones it knows are reported as errors",
     )
-    for text in prepared.initramfs_built.stand_ins:
+    for text in applied.stand_ins:
         yield StandIn(part="initramfs", asked="as configured", ran="the substitute's", matters=text)
-    yield StandIn(
-        part="boot loader",
-        asked="GRUB",
-        ran="QEMU boots kernel and initramfs directly, with the command line that /etc/default/grub gives a shell",
-        matters="errors of grub-mkconfig and of the installed boot loader are not seen",
-    )
+    packages = image.packages
+    if fast:
+        yield StandIn(
+            part="boot path",
+            asked="firmware, GRUB, kernel",
+            ran="QEMU boots kernel and initramfs directly, with the parameters of grub.cfg's first entry (--fast)",
+            matters="errors of GRUB itself and of its reading of grub.cfg are not seen",
+        )
+    else:
+        yield StandIn(
+            part="boot loader",
+            asked=f"GRUB of {facts.os_release['NAME']}",
+            ran=f"GRUB {packages.get('grub-common', '?')} of {image.distribution} on an EFI system partition of its own; "
+            "grub-mkconfig was told that / is on the lab's disk",
+            matters="the distribution's own scripts in /etc/grub.d may write other entries",
+        )
     yield StandIn(
         part="command line",
-        asked=prepared.command_line,
-        ran="the same, followed by the lab's own: root, console, mitigations=off, log of driver probes",
+        asked="as grub-mkconfig puts it together",
+        ran=f"the same, with the lab's own in it: {LAB_PARAMETERS}",
         matters="no: the lab's parameters do not touch PCI, IOMMU or drivers",
     )
     own = dict(layout.own)

@@ -13,9 +13,10 @@ import testinfra
 
 from pipeline.checks.run import run_checks
 from pipeline.errors import LabFault
-from pipeline.lab import accel, board, cache, domain, guest, host, kernel_proof, memory, toolchain
-from pipeline.lab.image import HostImage, debian
+from pipeline.lab import accel, apply, board, cache, domain, guest, host, kernel_proof, memory, toolchain
+from pipeline.lab.image import debian
 from pipeline.lab.run_directory import RunDirectory, run_directory
+from pipeline.lab.sandbox import StepDone
 from pipeline.lint import Finding
 from pipeline.plan.model import Check, Plan, Stage
 from pipeline.render import Bundle
@@ -23,6 +24,7 @@ from pipeline.render.bundle import domain_path
 from pipeline.stand_ins import stand_ins
 from pipeline.verdict import CheckResult, Listener, Outcome, StandIn, Verdict, outcome_of
 
+_BEFORE_THE_HOST = {Check.INITRAMFS, Check.LOADER, Check.BOOTS}
 LOGS = ("l1-serial.log", "l1.log", "devices.log")
 
 
@@ -55,11 +57,13 @@ def verify(
     accelerator: str | None,
     logs: Path,
     listener: Listener,
+    fast: bool = False,
     guest_too: bool = True,
 ) -> Verdict:
     """Boot the bundle and compare with the plan's expectations; logs go to the directory `logs`.
 
-    A lab fault is a verdict of its own kind, never raised. BadInput is raised before anything starts.
+    The host boots through its firmware and boot loader; `fast` leaves these two out. A lab fault is a verdict of
+    its own kind, never raised. BadInput is raised before anything starts.
     """
     layout = board.lay_out(plan)
     run = _Run()
@@ -67,7 +71,7 @@ def verify(
     with memory.peak() as peak:
         started = time.monotonic()
         try:
-            _stages(plan, bundle, layout, run, accelerator, logs, listener, guest_too)
+            _stages(plan, bundle, layout, run, accelerator, logs, listener, fast, guest_too)
         except LabFault as error:
             fault = str(error)
         run.times["total"] = round(time.monotonic() - started, 2)
@@ -98,11 +102,13 @@ def _stages(
     override: str | None,
     logs: Path,
     listener: Listener,
+    fast: bool,
     guest_too: bool,
 ) -> None:
     with run.timed("toolchain"):
         qemu = toolchain.find(listener.step)
         shell_program = toolchain.efi_shell(listener.step)
+        firmware = toolchain.firmware(listener.step)
     with run.timed("image"):
         image = debian.image(listener.step)
     run.versions |= {"QEMU of the lab": qemu.version, "kernel in L1": image.release}
@@ -116,21 +122,29 @@ def _stages(
         try:
             with run.timed("apply"):
                 listener.step("applying the files to the host")
+                applied = apply.apply(plan, files, board=layout, image=image, run=directory)
+            run.logs["l1-apply.log"] = applied.initramfs.output + applied.loader.output
+            run.stand_ins += stand_ins(plan, layout, image, chosen, applied, fast=fast)
+            _note(plan, run, Check.INITRAMFS, _ended(applied.initramfs), listener)
+            _note(plan, run, Check.LOADER, _ended(applied.loader), listener)
+            if applied.loader.status:
+                return
+            with run.timed("disks"):
                 prepared = host.prepare(
-                    plan,
-                    files,
+                    applied,
                     domain_xml=domain_xml,
-                    board=layout,
                     image=image,
                     qemu=qemu,
                     shell_program=shell_program,
+                    firmware=firmware,
+                    fast=fast,
                     run=directory,
                 )
-            run.stand_ins += stand_ins(plan, layout, image, chosen, prepared)
-            _note(plan, run, Check.INITRAMFS, _initramfs(prepared), listener)
             _host_and_guest(
-                plan, layout, run, directory, prepared, image, qemu, chosen, domain_xml, listener, guest_too
+                plan, layout, run, directory, prepared, qemu, chosen, domain_xml, listener, guest_too
             )
+        except host.HostDoesNotBoot as error:
+            _note(plan, run, Check.BOOTS, str(error), listener)
         finally:
             _keep_logs(directory, logs)
 
@@ -141,7 +155,6 @@ def _host_and_guest(
     run: _Run,
     directory: RunDirectory,
     prepared: host.Prepared,
-    image: HostImage,
     qemu: toolchain.Qemu,
     chosen: accel.Accelerator,
     domain_xml: bytes,
@@ -149,47 +162,41 @@ def _host_and_guest(
     guest_too: bool,
 ) -> None:
     started = time.monotonic()
-    try:
-        booted = host.boot(
-            prepared,
-            board=layout,
-            image=image,
-            qemu=qemu,
-            accelerator=chosen,
-            cpu_vendor=plan.host.cpu_vendor,
-            run=directory,
-            progress=listener.step,
-        )
-        with booted as l1:
-            run.times["boot"] = round(time.monotonic() - started, 2)
-            _note(plan, run, Check.BOOTS, "reachable", listener)
-            expectations = [
-                one
-                for one in plan.expectations
-                if one.stage is Stage.HOST and one.check not in {Check.INITRAMFS, Check.BOOTS}
-            ]
-            guest.warm_up(l1.shell)
-            with run.timed("host checks"):
-                visitor = testinfra.get_host(f"paramiko://root@127.0.0.1:{l1.port}")
-                visitor.backend.client = l1.shell.client
-                run.checks += run_checks(visitor, expectations, progress=listener.check)
-            run.times["host stage"] = round(time.monotonic() - started, 2)
-            run.logs["l1-kernel.log"] = l1.shell.run("dmesg", timeout=60).out
-            if outcome_of(run.checks) is not Outcome.HELD or not guest_too:
-                return
-            lab_domain = domain.for_lab(domain_xml, accelerator=chosen.l2)
-            run.replacements = lab_domain.replacements
-            with run.timed("guest stage"):
-                found = guest.run_guest(
-                    plan, lab_domain, l1.shell, accelerator=chosen.l2, progress=listener.step
-                )
-            run.checks += found.checks
-            run.logs |= found.logs
-            run.versions |= found.versions
-            for result in found.checks:
-                listener.check(result)
-    except host.HostDoesNotBoot as error:
-        _note(plan, run, Check.BOOTS, str(error), listener)
+    booted = host.boot(
+        prepared,
+        board=layout,
+        qemu=qemu,
+        accelerator=chosen,
+        cpu_vendor=plan.host.cpu_vendor,
+        run=directory,
+        progress=listener.step,
+    )
+    with booted as l1:
+        run.times["boot"] = round(time.monotonic() - started, 2)
+        _note(plan, run, Check.BOOTS, "reachable", listener)
+        expectations = [
+            one for one in plan.expectations if one.stage is Stage.HOST and one.check not in _BEFORE_THE_HOST
+        ]
+        guest.warm_up(l1.shell)
+        with run.timed("host checks"):
+            visitor = testinfra.get_host(f"paramiko://root@127.0.0.1:{l1.port}")
+            visitor.backend.client = l1.shell.client
+            run.checks += run_checks(visitor, expectations, progress=listener.check)
+        run.times["host stage"] = round(time.monotonic() - started, 2)
+        run.logs["l1-kernel.log"] = l1.shell.run("dmesg", timeout=60).out
+        if outcome_of(run.checks) is not Outcome.HELD or not guest_too:
+            return
+        lab_domain = domain.for_lab(domain_xml, accelerator=chosen.l2)
+        run.replacements = lab_domain.replacements
+        with run.timed("guest stage"):
+            found = guest.run_guest(
+                plan, lab_domain, l1.shell, accelerator=chosen.l2, progress=listener.step
+            )
+        run.checks += found.checks
+        run.logs |= found.logs
+        run.versions |= found.versions
+        for result in found.checks:
+            listener.check(result)
 
 
 def _note(plan: Plan, run: _Run, check: Check, observed: str, listener: Listener) -> None:
@@ -202,10 +209,13 @@ def _note(plan: Plan, run: _Run, check: Check, observed: str, listener: Listener
     listener.check(result)
 
 
-def _initramfs(prepared: host.Prepared) -> str:
-    built = prepared.initramfs_built
-    errors = [line for line in built.messages if "ERROR" in line]
-    return f"exit status {built.status}" + (": " + "; ".join(errors) if errors else "")
+def _ended(done: StepDone) -> str:
+    """How a tool ended, with its errors, or the end of what it said where it names none."""
+    if not done.status:
+        return "exit status 0"
+    lines = [line for line in done.output.splitlines() if line.strip()]
+    errors = [line for line in lines if "error" in line.lower()] or lines[-3:]
+    return f"exit status {done.status}: " + "; ".join(errors)
 
 
 def _skip_rest(plan: Plan, run: _Run, fault: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pipeline.lab.cache import Progress
 
 MIRROR = "http://deb.debian.org/debian"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--")
 _STEP = re.compile(r"^I: (running apt-get update|downloading|extracting|installing|creating|success)")
 
 
@@ -68,12 +70,20 @@ def mmdebstrap(
     lines = [f"deb{signed} {mirror()} {suite} main" for suite in suites]
     # INITRD=No: kernel postinst hooks would build an initramfs that nobody boots (kernel-img.conf(5)).
     environment = {**os.environ, "INITRD": "No", "LC_ALL": "C.UTF-8"}
+    # Without root mmdebstrap clears its scratch space itself when it is told to end.
+    end = signal.SIGTERM
+    if os.geteuid() == 0:
+        # Its scratch space and mounts are the run's: whatever kills us, the next maker clears the one, and the
+        # other are gone with their namespace. A mapped user could not write beside the target.
+        environment["TMPDIR"] = str(target.parent)
+        argv = [*_NAMESPACES, *argv]
+        end = signal.SIGKILL
     log = cache.root() / "mmdebstrap.log"
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with log.open("w") as stream:
         try:
             process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "TERM", "--", *argv, suites[0], str(target), *lines],
+                ["setpriv", "--pdeathsig", end.name.removeprefix("SIG"), "--", *argv, suites[0], str(target), *lines],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
@@ -93,7 +103,7 @@ def mmdebstrap(
                     progress(line[3:].strip())
             status = process.wait()
         except BaseException:
-            process.terminate()
+            process.send_signal(end)
             process.wait()
             raise
     if status:

@@ -1,11 +1,12 @@
-"""The host stage: the rendered files are applied to L1's file system by its own tools, then L1 boots."""
+"""The host stage: L1 boots what was applied to its file system, as its owner's machine would."""
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,41 +14,41 @@ import paramiko
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from pipeline.errors import LabFault
-from pipeline.lab import domain, payload
+from pipeline.lab import console, domain, fat, payload
 from pipeline.lab.accel import Accelerator
+from pipeline.lab.apply import Applied
 from pipeline.lab.board import DISK_SLOT, NETWORK_SLOT, Board
+from pipeline.lab.grub import Entry, entries
 from pipeline.lab.image import HostImage
-from pipeline.lab.initcpio.build import Built, build
-from pipeline.lab.initcpio.config import read_config, read_preset
-from pipeline.lab.initcpio.modules import ModuleTree
 from pipeline.lab.machine import hardware
 from pipeline.lab.overlay import Put, copy_sparse, put
 from pipeline.lab.run_directory import RunDirectory
 from pipeline.lab.servers import device_server
-from pipeline.lab.shape import READY, shape
+from pipeline.lab.shape import READY, access
 from pipeline.lab.shell import KeyPair, Shell, key_pair
 from pipeline.lab.toolchain import Qemu
 from pipeline.lab.vm import Machine, machine
-from pipeline.plan.model import Plan
 
 BOOT_SECONDS = {"tcg": 240, "kvm": 90}
-# Every probe of a driver goes to the kernel's log: drivers/base/dd.c really_probe().
-LAB_PARAMETERS = 'rw console=ttyS0 mitigations=off log_buf_len=4M dyndbg="func really_probe +p"'
-_BOOT_FAILED = "DRYBOOT: "
+# GRUB goes on after some errors; with this much silence after one it does not.
+_GRUB_SECONDS = 30
+_GRUB_CFG = "/boot/grub/grub.cfg"
+_ESP_SIZE = 4 << 20
+# What comes after the line that names the cause.
+_LAST_WORDS = 1.0
 
 
 class HostDoesNotBoot(Exception):
-    """L1 said itself that it cannot go on: the configuration's fault, with what it said."""
+    """L1 cannot go on: the configuration's fault, with the cause and the end of its console."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """What L1 boots from, and what the host's own tools said while it was applied."""
+    """What L1 boots from: its disk, QEMU's arguments, and how to log in. `entry` is what is booted."""
 
     disk: Path
-    initramfs: Path
-    command_line: str
-    initramfs_built: Built
+    boot: tuple[str, ...]
+    entry: Entry
     identity: Path
     known_hosts: Path
     host_key: KeyPair
@@ -64,48 +65,79 @@ class Host:
 
 
 def prepare(
-    plan: Plan,
-    files: Mapping[str, bytes],
+    applied: Applied,
     *,
     domain_xml: bytes,
-    board: Board,
     image: HostImage,
     qemu: Qemu,
     shell_program: Path,
+    firmware: tuple[Path, Path],
+    fast: bool,
     run: RunDirectory,
 ) -> Prepared:
-    """Put the rendered files (paths below `/`) into a copy of the image and run mkinitcpio on them.
+    """Make L1's disks from a copy of the image and what was applied to it.
 
-    Raises LabFault; what the configuration itself gets wrong is in the result.
+    It boots as its owner's machine does, firmware and boot loader included; `fast` gives kernel and initramfs of
+    the boot loader's first entry to QEMU. Raises HostDoesNotBoot where there is nothing to boot, LabFault.
     """
+    text = _text(applied, image, _GRUB_CFG)
+    menu = entries(text)
+    if not menu:
+        raise HostDoesNotBoot(f"{_GRUB_CFG} has no entry that boots Linux")
     disk = run.path / "l1.ext4"
     copy_sparse(image.root, disk)
     visitor, host_key = key_pair(), key_pair()
-    puts = {f"/{path}": Put(data=data) for path, data in files.items()}
-    puts |= shape(plan, image, visitor=visitor, host_key=host_key)
+    puts = {**applied.files, **access(visitor=visitor, host_key=host_key)}
     puts |= _media(domain_xml, qemu, shell_program, run)
-    put(disk, puts, scratch=run.path / "put")
-    host_root = run.path / "host"
-    for path, what in puts.items():
-        if path.startswith("/etc/") and not what.link:
-            target = host_root / path.lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(what.data)
-    built = _mkinitcpio(plan, host_root, board, image, run.path / "configured.cpio")
-    initramfs = run.path / "initramfs.img"
-    initramfs.write_bytes(image.base.read_bytes() + (run.path / "configured.cpio").read_bytes())
+    put(disk, puts, scratch=run.path / "put", removed=applied.removed)
     identity, known_hosts = run.path / "identity", run.path / "known_hosts"
     identity.write_bytes(visitor.private)
     identity.chmod(0o600)
     return Prepared(
         disk=disk,
-        initramfs=initramfs,
-        command_line=_command_line(host_root / "etc/default/grub"),
-        initramfs_built=built,
+        boot=_direct(menu[0], applied, image) if fast else _loader(image, firmware, run),
+        entry=menu[0],
         identity=identity,
         known_hosts=known_hosts,
         host_key=host_key,
     )
+
+
+def _direct(entry: Entry, applied: Applied, image: HostImage) -> tuple[str, ...]:
+    found = [_source(applied, image, path) for path in (entry.kernel, *entry.initrds)]
+    for path, source in zip((entry.kernel, *entry.initrds), found, strict=True):
+        if source is None:
+            raise HostDoesNotBoot(f"{_GRUB_CFG} names {path}, which is not there")
+    initrd = ("-initrd", str(found[1])) if len(found) > 1 else ()
+    return ("-kernel", str(found[0]), *initrd, "-append", entry.parameters)
+
+
+def _loader(image: HostImage, firmware: tuple[Path, Path], run: RunDirectory) -> tuple[str, ...]:
+    """OVMF, and an EFI system partition with the boot loader, as a disk of its own."""
+    code, variables = firmware
+    esp, own = run.path / "esp.fat", run.path / "l1-vars.fd"
+    fat.make(esp, {"EFI/BOOT/BOOTX64.EFI": image.grub}, size=_ESP_SIZE)
+    shutil.copyfile(variables, own)
+    return (
+        *("-blockdev", f"driver=file,filename={code},node-name=code,read-only=on"),
+        *("-blockdev", f"driver=file,filename={own.name},node-name=vars"),
+        *("-machine", "pflash0=code,pflash1=vars"),
+        *("-blockdev", f"driver=file,filename={esp.name},node-name=esp"),
+        *("-device", f"virtio-blk-pci,drive=esp,addr={DISK_SLOT:x}.1,bootindex=0,romfile="),
+    )
+
+
+def _source(applied: Applied, image: HostImage, path: str) -> Path | None:
+    """Where the contents of a path of L1 are, None where L1 has no such file."""
+    if path in applied.files:
+        return applied.files[path].source
+    below = image.tree / path.lstrip("/")
+    return below if path not in applied.removed and below.is_file() else None
+
+
+def _text(applied: Applied, image: HostImage, path: str) -> str:
+    source = _source(applied, image, path)
+    return source.read_text(errors="replace") if source else ""
 
 
 def _media(domain_xml: bytes, qemu: Qemu, shell_program: Path, run: RunDirectory) -> dict[str, Put]:
@@ -114,12 +146,12 @@ def _media(domain_xml: bytes, qemu: Qemu, shell_program: Path, run: RunDirectory
     for number, medium in enumerate(domain.media(domain_xml)):
         image = run.path / f"medium{number}"
         if number == 0:
-            fat = run.path / "payload.fat"
-            payload.fat_image(shell_program, domain.root_ports(domain_xml), fat)
+            disk = run.path / "payload.fat"
+            payload.fat_image(shell_program, domain.root_ports(domain_xml), disk)
             if medium.cdrom:
-                payload.boot_iso(fat, image)
+                payload.boot_iso(disk, image)
             else:
-                image.write_bytes(fat.read_bytes())
+                image.write_bytes(disk.read_bytes())
         else:
             image.write_bytes(bytes(1 << 20))
         if medium.format != "raw":
@@ -150,42 +182,11 @@ def _qemu_img(qemu: Qemu, arguments: list[str]) -> None:
         raise LabFault(f"qemu-img: {done.stderr.strip()}")
 
 
-def _mkinitcpio(plan: Plan, host_root: Path, board: Board, image: HostImage, target: Path) -> Built:
-    """What `mkinitcpio -P` does for the preset's default image."""
-    facts = plan.host.distribution
-    try:
-        preset = read_preset(host_root / facts.preset.lstrip("/"))[0]
-        config = read_config(host_root / (preset.config or "/etc/mkinitcpio.conf").lstrip("/"))
-    except ValueError as error:
-        target.write_bytes(b"")
-        return Built(status=1, messages=(f"==> ERROR: {error}",), stand_ins=())
-    tree = ModuleTree(image.tree, image.release)
-    return build(config, host_root=host_root, tree=tree, modaliases=board.modaliases, target=target)
-
-
-def _command_line(grub: Path) -> str:
-    """The parameters that grub-mkconfig would write: it sources the file in a POSIX shell (grub-mkconfig.in)."""
-    script = '. "$1"; printf %s "$GRUB_CMDLINE_LINUX $GRUB_CMDLINE_LINUX_DEFAULT"'
-    done = subprocess.run(
-        ["sh", "-c", script, "sh", str(grub)],
-        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=10,
-        check=False,
-    )
-    if done.returncode:
-        raise LabFault(f"/etc/default/grub cannot be read by a shell: {done.stderr.strip()}")
-    return done.stdout.strip()
-
-
 @contextlib.contextmanager
 def boot(
     prepared: Prepared,
     *,
     board: Board,
-    image: HostImage,
     qemu: Qemu,
     accelerator: Accelerator,
     cpu_vendor: str,
@@ -199,11 +200,10 @@ def boot(
     arguments = [
         *hardware(board, accelerator=accelerator.l1, cpu_vendor=cpu_vendor),
         *("-blockdev", f"driver=file,filename={prepared.disk.name},node-name=disk,cache.no-flush=on"),
-        *("-device", f"virtio-blk-pci,drive=disk,addr={DISK_SLOT:x}.0"),
+        *("-device", f"virtio-blk-pci,drive=disk,addr={DISK_SLOT:x}.0,multifunction=on,bootindex=1,romfile="),
         *("-netdev", "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"),
         *("-device", f"virtio-net-pci,netdev=net,addr={NETWORK_SLOT:x}.0,romfile="),
-        *("-kernel", str(image.kernel), "-initrd", prepared.initramfs.name),
-        *("-append", f"{prepared.command_line} root=LABEL={image.label} {LAB_PARAMETERS}"),
+        *prepared.boot,
     ]
     with device_server(board.emulated, run=run) as server, machine(qemu, arguments, run=run) as vm:
         port = vm.forwarded_port()
@@ -237,23 +237,27 @@ def _log_in(
     progress: Callable[[str], None],
 ) -> Shell:
     progress("booting the host")
-    while not _ready(vm):
+    said, quiet_since = 0, time.monotonic()
+    while not (text := _console(vm)).count(READY):
         if server.poll() is not None:
             raise LabFault("the server of the emulated functions has ended")
+        now = time.monotonic()
+        if len(text) != said:
+            said, quiet_since = len(text), now
+        stuck = console.grub_error(text) if now - quiet_since > _GRUB_SECONDS else ""
+        if cause := console.failure(text) or (stuck and f"GRUB stopped: {stuck}"):
+            time.sleep(_LAST_WORDS)
+            raise HostDoesNotBoot(f"{cause}\nthe end of its console:\n{console.last_lines(_console(vm))}")
         vm.check()
-        if time.monotonic() > deadline:
-            raise LabFault("the host was not up in time", hint="the end of its serial line is in the logs")
+        if now > deadline:
+            end = console.last_lines(text)
+            raise LabFault(f"the host was not up in time; the end of its console:\n{end}")
         time.sleep(0.2)
     return _connect(port, prepared)
 
 
-def _ready(vm: Machine) -> bool:
-    """Whether L1 has said on its serial line that it is up; raises HostDoesNotBoot if it has said it cannot."""
-    text = vm.serial.read_text(errors="replace") if vm.serial.exists() else ""
-    for line in text.splitlines():
-        if line.startswith(_BOOT_FAILED):
-            raise HostDoesNotBoot(line.removeprefix(_BOOT_FAILED).strip())
-    return READY in text
+def _console(vm: Machine) -> str:
+    return vm.serial.read_text(errors="replace") if vm.serial.exists() else ""
 
 
 @retry(

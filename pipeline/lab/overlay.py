@@ -5,9 +5,11 @@ Source: debugfs(8) of e2fsprogs; it exits 0 whatever happens, so what it says is
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import subprocess
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -20,11 +22,27 @@ _NOT_FOUND = ": File not found by ext2_lookup"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Put:
-    """Contents for a path: a file with permission bits, or a symbolic link where `link` says the target."""
+    """Contents for a path: a file with permission bits, or a symbolic link where `link` says the target.
+
+    The contents are `data`, or those of the file `source`.
+    """
 
     data: bytes = b""
     mode: int = 0o644
     link: str = ""
+    source: Path | None = None
+
+
+def of_tree(folder: Path) -> dict[str, Put]:
+    """Every file and symbolic link below `folder`, by its path from there."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = f"/{path.relative_to(folder).as_posix()}"
+        if path.is_symlink():
+            found[name] = Put(link=os.readlink(path))
+        elif path.is_file():
+            found[name] = Put(source=path, mode=stat.S_IMODE(path.stat().st_mode))
+    return found
 
 
 def copy_sparse(source: Path, target: Path) -> None:
@@ -39,28 +57,32 @@ def copy_sparse(source: Path, target: Path) -> None:
         raise LabFault(f"cannot copy the L1 image: {done.stderr.strip()}")
 
 
-def put(image: Path, files: Mapping[str, Put], *, scratch: Path) -> None:
-    """Write `files` (absolute paths in L1) into the ext4 `image`, replacing what is there.
+def put(image: Path, files: Mapping[str, Put], *, scratch: Path, removed: Iterable[str] = ()) -> None:
+    """Write `files` (absolute paths in L1) into the ext4 `image`, replacing what is there; take `removed` out.
 
     `scratch` is a directory for the contents on their way. Raises LabFault with what debugfs says.
     """
-    for path, what in files.items():
-        if _UNSAFE.search(path + what.link) or not path.startswith("/"):
+    gone = set(removed) - set(files)
+    for path, what in [*files.items(), *((path, Put()) for path in gone)]:
+        if _UNSAFE.search(f"{path}{what.link}{what.source or ''}") or not path.startswith("/"):
             raise LabFault(f"cannot put {path!r} into the L1 image")
     scratch.mkdir(parents=True, exist_ok=True)
     parents = {str(parent) for path in files for parent in PurePosixPath(path).parents} - {"/"}
-    missing = _missing(image, {*parents, *files}, scratch)
+    missing = _missing(image, {*parents, *files, *gone}, scratch)
     # mkdir of a directory that is there would leave a second one without a name.
     commands = [f'mkdir "{parent}"' for parent in sorted(parents & missing)]
+    commands += [f'rm "{path}"' for path in sorted(gone - missing)]
     for number, (path, what) in enumerate(sorted(files.items())):
         if path not in missing:
             commands.append(f'rm "{path}"')
         if what.link:
             commands.append(f'symlink "{path}" "{what.link}"')
             continue
-        (scratch / str(number)).write_bytes(what.data)
+        source = str(what.source) if what.source else f"{scratch.name}/{number}"
+        if what.source is None:
+            (scratch / str(number)).write_bytes(what.data)
         commands += [
-            f'write "{scratch.name}/{number}" "{path}"',
+            f'write "{source}" "{path}"',
             f'set_inode_field "{path}" mode 0{0o100000 | what.mode:o}',
             f'set_inode_field "{path}" uid 0',
             f'set_inode_field "{path}" gid 0',

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import re
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pycdlib
 
-from pipeline.errors import LabFault
+from pipeline.lab import fat
 from pipeline.pci import IdPair
 
 BEGIN, END = "DRYBOOT-BEGIN", "DRYBOOT-END"
@@ -35,29 +34,16 @@ def script(ports: Sequence[tuple[int, int]]) -> str:
 
 def fat_image(shell: Path, ports: Sequence[tuple[int, int]], target: Path) -> None:
     """A FAT disk with the shell as its boot program."""
-    with target.open("wb") as stream:
-        stream.truncate(_FAT_KIB << 10)
     startup = target.with_suffix(".nsh")
     startup.write_text(script(ports), newline="")
-    for argv in (
-        ["mformat", "-i", str(target), "-f", str(_FAT_KIB), "-N", "64726962", "::"],
-        ["mmd", "-i", str(target), "::EFI", "::EFI/BOOT"],
-        ["mcopy", "-i", str(target), str(shell), "::EFI/BOOT/BOOTX64.EFI"],
-        ["mcopy", "-i", str(target), str(startup), "::startup.nsh"],
-    ):
-        try:
-            done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        except OSError as error:
-            raise LabFault(f"cannot start {argv[0]}: {error.strerror}", hint="install mtools") from error
-        if done.returncode:
-            raise LabFault(f"{argv[0]}: {done.stderr.strip()}")
+    fat.make(target, {"EFI/BOOT/BOOTX64.EFI": shell, "startup.nsh": startup}, size=_FAT_KIB << 10)
 
 
-def boot_iso(fat: Path, target: Path) -> None:
-    """A CD image that boots `fat` by UEFI (El Torito, platform 0xEF)."""
+def boot_iso(disk: Path, target: Path) -> None:
+    """A CD image that boots the FAT `disk` by UEFI (El Torito, platform 0xEF)."""
     iso = pycdlib.PyCdlib()
     iso.new(interchange_level=3)
-    data = fat.read_bytes()
+    data = disk.read_bytes()
     iso.add_fp(io.BytesIO(data), len(data), "/EFI.IMG;1")
     iso.add_eltorito("/EFI.IMG;1", bootcatfile="/BOOT.CAT;1", efi=True, platform_id=0xEF, media_name="noemul")
     iso.write(str(target))

@@ -1,4 +1,4 @@
-"""What makes L1's root look like the scenario's distribution, and lets the lab in."""
+"""What makes L1's root look like the scenario's distribution, and what lets the lab in."""
 
 from __future__ import annotations
 
@@ -48,8 +48,23 @@ fallback_options="-S autodetect"
 """
 
 
-def shape(plan: Plan, image: HostImage, *, visitor: KeyPair, host_key: KeyPair) -> dict[str, Put]:
-    """The files, by their paths in L1."""
+def access(*, visitor: KeyPair, host_key: KeyPair) -> dict[str, Put]:
+    """The files that let the lab in, by their paths in L1; other ones for each run."""
+    return {
+        "/root/.ssh/authorized_keys": Put(data=visitor.public, mode=0o600),
+        "/etc/ssh/ssh_host_ed25519_key": Put(data=host_key.private, mode=0o600),
+        "/etc/ssh/ssh_host_ed25519_key.pub": Put(data=host_key.public),
+    }
+
+
+def removals(plan: Plan, image: HostImage) -> tuple[str, ...]:
+    """Paths of L1 that the scenario's distribution does not have: the kernel under its name in the image."""
+    names = (f"/boot/{kind}-{image.release}" for kind in ("vmlinuz", "config", "System.map"))
+    return tuple(name for name in names if name != plan.host.distribution.kernel_image)
+
+
+def shape(plan: Plan, image: HostImage) -> dict[str, Put]:
+    """The files that make L1 look like the host, by their paths."""
     facts = plan.host.distribution
     release = "".join(f"{key}={shlex.quote(value)}\n" for key, value in facts.os_release.items())
     bridge = _BRIDGE.format(bridge=plan.guest.bridge) if plan.guest.bridge else ""
@@ -67,12 +82,9 @@ def shape(plan: Plan, image: HostImage, *, visitor: KeyPair, host_key: KeyPair) 
         "/usr/lib/os-release": Put(data=release.encode()),
         "/etc/machine-id": Put(data=_MACHINE_ID),
         facts.preset: Put(data=preset.encode()),
-        facts.kernel_image: Put(link=f"vmlinuz-{image.release}"),
+        facts.kernel_image: Put(data=image.kernel.read_bytes()),
         facts.ovmf_code: Put(link="/usr/share/OVMF/OVMF_CODE_4M.fd"),
         facts.ovmf_vars: Put(link="/usr/share/OVMF/OVMF_VARS_4M.fd"),
-        "/root/.ssh/authorized_keys": Put(data=visitor.public, mode=0o600),
-        "/etc/ssh/ssh_host_ed25519_key": Put(data=host_key.private, mode=0o600),
-        "/etc/ssh/ssh_host_ed25519_key.pub": Put(data=host_key.public),
         f"{units}/dryboot-network.service": Put(data=unit.encode()),
         f"{units}/dryboot-ready.service": Put(data=READY_UNIT.encode()),
         f"{units}/multi-user.target.wants/dryboot-network.service": Put(link="../dryboot-network.service"),

@@ -26,6 +26,7 @@ SUITES = ("trixie", "trixie-backports")
 PACKAGES = ("qemu-system-x86", "qemu-utils", "seabios", "efi-shell-x64", "ovmf", "ipxe-qemu")
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
 _BINARY = "usr/bin/qemu-system-x86_64"
+_OVMF = "usr/share/OVMF"
 _SHELL = "usr/share/efi-shell-x64/shellx64.efi"
 
 
@@ -99,6 +100,13 @@ def efi_shell(progress: Progress) -> Path:
     tree = hermetic(progress).tree
     assert tree is not None
     return tree / _SHELL
+
+
+def firmware(progress: Progress) -> tuple[Path, Path]:
+    """OVMF for L1, code and variables: of the hermetic tree."""
+    tree = hermetic(progress).tree
+    assert tree is not None
+    return tree / _OVMF / "OVMF_CODE_4M.fd", tree / _OVMF / "OVMF_VARS_4M.fd"
 
 
 def _prepare(fresh: Path, progress: Progress) -> None:

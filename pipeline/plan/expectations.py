@@ -66,6 +66,15 @@ def _boot(host: HostPlan, source: Source) -> Iterator[Expectation]:
         fix=f"take {missing[0].value} out of MODULES" if missing else "see mkinitcpio's message",
     )
     yield Expectation(
+        check=Check.LOADER,
+        stage=Stage.HOST,
+        subject="/boot/grub/grub.cfg",
+        expected="exit status 0",
+        place=source.place(("host", "bootloader")),
+        why="grub-mkconfig gives up and leaves the grub.cfg of before, so nothing of the change boots",
+        fix="mend the line of /etc/default/grub that its message names, then run grub-mkconfig again",
+    )
+    yield Expectation(
         check=Check.BOOTS,
         stage=Stage.HOST,
         subject=host.distribution.initramfs_image,

@@ -124,6 +124,7 @@ class Check(StrEnum):
     """The kinds of expectations; each has one check of its own."""
 
     INITRAMFS = "initramfs"
+    LOADER = "boot-loader"
     BOOTS = "boots"
     CMDLINE = "cmdline"
     IOMMU = "iommu"

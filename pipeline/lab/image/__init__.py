@@ -5,21 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+LABEL = "dryboot"
+UUID = "64727962-6f6f-7400-8000-6c3100000001"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HostImage:
-    """A root file system for L1 in the cache, and what its initramfs is made from.
+    """A root file system for L1 in the cache, and what it boots from.
 
-    `root` is an ext4 file system labelled `label`; `tree` holds its kernel modules under usr/lib/modules;
-    `base` is a cpio archive with shell, kmod and udev; `tiny` one that only powers off.
+    `root` is an ext4 file system with LABEL and UUID; `tree` the same as a directory, on which the host's own
+    tools run; `base` is a cpio archive with shell, kmod and udev for the substitute of mkinitcpio; `tiny` one that
+    only powers off; `grub` GRUB as an EFI program that looks for the file system's label. `name` is the cache's,
+    and changes with everything the image is made of.
     """
 
+    name: str
     root: Path
-    label: str
+    tree: Path
     kernel: Path
     release: str
-    tree: Path
     base: Path
     tiny: Path
+    grub: Path
     distribution: str
     packages: dict[str, str]

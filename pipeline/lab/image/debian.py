@@ -7,18 +7,17 @@ import os
 import shutil
 import stat
 import subprocess
-import tarfile
+import sys
 from pathlib import Path
 
 from pipeline.errors import LabFault
 from pipeline.lab import cache
 from pipeline.lab.cache import Progress
 from pipeline.lab.debootstrap import lock_hooks, mirror, mmdebstrap, read_lock
-from pipeline.lab.image import HostImage
+from pipeline.lab.image import LABEL, UUID, HostImage
 from pipeline.lab.initcpio import archive
 
 SUITE = "trixie"
-LABEL = "dryboot"
 PACKAGES = (
     "systemd",
     "systemd-sysv",
@@ -36,9 +35,16 @@ PACKAGES = (
     "qemu-system-x86",
     "ovmf",
     "zstd",
+    "grub-common",
+    "grub-efi-amd64-bin",
+    "initramfs-tools",
+    "dracut-core",
+    "systemd-boot-efi",
+    "systemd-ukify",
 )
 _SHAPE = Path(__file__).with_name("shape.sh")
-_SIZE = "704M"
+_UNTRACED = Path(__file__).with_name("untraced.py")
+_SIZE = "1200M"
 _KMOD = ("modprobe", "insmod", "lsmod")
 _BUSYBOX = ("sh", "mount", "cat", "sleep", "reboot", "poweroff", "switch_root", "echo", "mkdir", "umount")
 _TINY_INIT = b"#!/bin/sh\nexport PATH=/usr/bin\necho DRYBOOT-RAN >/dev/console\npoweroff -f\n"
@@ -46,7 +52,8 @@ _TINY_INIT = b"#!/bin/sh\nexport PATH=/usr/bin\necho DRYBOOT-RAN >/dev/console\n
 
 def name() -> str:
     """The cache's name for the image; changes with everything it is made of."""
-    return cache.key("debian", 2, SUITE, PACKAGES, mirror(), _SIZE, _BUSYBOX, _TINY_INIT, _SHAPE.read_bytes())
+    made_by = (_SHAPE.read_bytes(), _UNTRACED.read_bytes())
+    return cache.key("debian", 3, SUITE, PACKAGES, mirror(), _SIZE, LABEL, UUID, _BUSYBOX, _TINY_INIT, *made_by)
 
 
 def cached() -> bool:
@@ -59,46 +66,46 @@ def image(progress: Progress) -> HostImage:
     path = cache.prepared("images", name(), lambda fresh: _build(fresh, progress))
     lock = json.loads((path / "lock.json").read_text())
     return HostImage(
+        name=path.name,
         root=path / "root.ext4",
-        label=LABEL,
+        tree=path / "tree",
         kernel=path / "vmlinuz",
         release=lock["release"],
-        tree=path / "tree",
         base=path / "base.cpio",
         tiny=path / "tiny.cpio",
+        grub=path / "grubx64.efi",
         distribution="Debian 13",
         packages={package[0]: package[1] for package in lock["packages"]},
     )
 
 
 def _build(fresh: Path, progress: Progress) -> None:
-    progress("building the L1 image from Debian's packages (a minute or two, 0.6 GB)")
-    listed, staged, archived = fresh / "packages", fresh / "staged", fresh / "root.tar"
+    progress("building the L1 image from Debian's packages (a minute or two, 1.3 GB)")
+    listed, archived, tree = fresh / "packages", fresh / "root.tar", fresh / "tree"
     mmdebstrap(
         archived,
         suites=(SUITE,),
         packages=PACKAGES,
         variant="apt",
         progress=progress,
-        hooks=[f"--customize-hook={_SHAPE.read_text()}", *lock_hooks(listed)],
+        hooks=[
+            f"--customize-hook=printf {LABEL} > \"$1/.dryboot-label\"",
+            f"--customize-hook={_SHAPE.read_text()}",
+            f"--customize-hook={sys.executable} {_UNTRACED} \"$1\"",
+            *lock_hooks(listed),
+        ],
     )
-    with tarfile.open(archived) as tar:
-        wanted = [
-            member
-            for member in tar
-            if member.name.startswith(("./.dryboot/", "./usr/lib/modules/"))
-            and (member.isfile() or member.isdir())
-        ]
-        tar.extractall(staged, members=wanted, filter="data")
-    kernels = sorted((staged / ".dryboot/boot").glob("vmlinuz-*"))
+    tree.mkdir()
+    _unpack(archived, tree)
+    staged = tree / ".dryboot"
+    kernels = sorted((tree / "boot").glob("vmlinuz-*"))
     if len(kernels) != 1:
         raise LabFault(f"the image has {len(kernels)} kernels")
     release = kernels[0].name.removeprefix("vmlinuz-")
-    kernels[0].rename(fresh / "vmlinuz")
-    _write_base(staged / ".dryboot/base", fresh / "base.cpio")
-    _write_tiny(staged / ".dryboot/base", fresh / "tiny.cpio")
-    (fresh / "tree/usr/lib").mkdir(parents=True)
-    (staged / "usr/lib/modules").rename(fresh / "tree/usr/lib/modules")
+    shutil.copyfile(kernels[0], fresh / "vmlinuz")
+    _write_base(staged / "base", fresh / "base.cpio")
+    _write_tiny(staged / "base", fresh / "tiny.cpio")
+    (staged / "efi/grubx64.efi").rename(fresh / "grubx64.efi")
     shutil.rmtree(staged)
     progress("making its file system")
     _make_file_system(archived, fresh / "root.ext4")
@@ -110,6 +117,19 @@ def _build(fresh: Path, progress: Progress) -> None:
     listed.unlink()
 
 
+def _unpack(archived: Path, tree: Path) -> None:
+    """The archive as a directory; without root everything in it belongs to the caller."""
+    owners = [] if os.geteuid() == 0 else ["--no-same-owner", "--delay-directory-restore"]
+    done = subprocess.run(
+        ["tar", "-x", "-f", str(archived), "-C", str(tree), "--exclude=./dev/*", *owners],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise LabFault(f"the image could not be unpacked: {done.stderr.strip()[-500:]}")
+
+
 def _make_file_system(archived: Path, target: Path) -> None:
     """Turn the tar archive into ext4 with its owners kept; without root, in a user namespace of mmdebstrap's.
 
@@ -118,7 +138,7 @@ def _make_file_system(archived: Path, target: Path) -> None:
     script = (
         'folder=$(mktemp -d) && trap \'rm -rf "$folder"\' EXIT && trap "exit 1" TERM && mkdir "$folder/root" && '
         'tar -x -C "$folder/root" --exclude=./.dryboot && '
-        f'mke2fs -q -t ext4 -L {LABEL} -O ^has_journal -d "$folder/root" "$folder/image" {_SIZE} >&2 && '
+        f'mke2fs -q -t ext4 -L {LABEL} -U {UUID} -O ^has_journal -d "$folder/root" "$folder/image" {_SIZE} >&2 && '
         'cat "$folder/image"'
     )
     root = os.geteuid() == 0

@@ -32,8 +32,17 @@ chmod 700 "$root/root/.ssh"
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/log/* "$root/usr/share/firmware-licenses"
 mkdir -p "$root/var/log/libvirt/qemu"
 
+# GRUB as grub-install leaves it: its modules beside grub.cfg, and a program for the EFI system partition that
+# looks for the root file system by its label.
+label=$(cat "$root/.dryboot-label") && rm -f "$root/.dryboot-label"
+mkdir -p "$root/boot/grub" "$root/.dryboot/efi" "$root/usr/local/bin"
+cp -a "$root/usr/lib/grub/x86_64-efi" "$root/boot/grub/"
+printf 'search.fs_label %s root\nset prefix=($root)/boot/grub\n' "$label" > "$root/.dryboot/early.cfg"
+chroot "$root" grub-mkimage -O x86_64-efi -p /boot/grub -c /.dryboot/early.cfg -o /.dryboot/efi/grubx64.efi \
+    part_gpt part_msdos fat ext2 search search_label search_fs_uuid normal configfile
+
 out=$root/.dryboot
-mkdir -p "$out/base/usr/bin" "$out/base/usr/lib/systemd" "$out/base/usr/lib/udev/rules.d" "$out/boot"
+mkdir -p "$out/base/usr/bin" "$out/base/usr/lib/systemd" "$out/base/usr/lib/udev/rules.d"
 cp "$root/usr/bin/busybox" "$root/usr/bin/udevadm" "$root/usr/bin/kmod" "$out/base/usr/bin/"
 for rules in 50-udev-default 60-persistent-storage 80-drivers; do
     cp "$root/usr/lib/udev/rules.d/$rules.rules" "$out/base/usr/lib/udev/rules.d/"
@@ -49,4 +58,3 @@ for library in $libraries $directory/libkmod.so.2 $directory/libblkid.so.1 $dire
 done
 mkdir -p "$out/base/usr/lib64"
 cp -L "$root/lib64/ld-linux-x86-64.so.2" "$out/base/usr/lib64/"
-cp "$root"/boot/vmlinuz-* "$out/boot/"

@@ -1,0 +1,51 @@
+"""What a booting machine says on its serial line when it cannot go on."""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.lab.payload import clean
+
+# The first that matches names the cause: what is nearer to the hardware comes first.
+_ENDS = (
+    (r"BdsDxe: No bootable option or device was found", "the firmware found nothing to boot"),
+    (r"DRYBOOT: (.+)", "the initramfs gave up: {0}"),
+    (r"ALERT!\s+(.+) does not exist\.\s+Dropping to a shell", "the initramfs found no root device {0}"),
+    (r"ERROR: device '(.+)' not found", "the initramfs found no root device {0}"),
+    (r"Gave up waiting for (root (?:file system )?device)", "the initramfs gave up waiting for the {0}"),
+    (r"dracut-initqueue\[\d+\]: Warning: (.+ does not exist)", "the initramfs gave up: {0}"),
+    (r"Kernel panic - not syncing: (.+)", "the kernel panicked: {0}"),
+    (r"You are in (emergency|rescue) mode", "systemd went into {0} mode"),
+    (r"^(grub rescue|grub)> ?$", "GRUB stopped at its prompt {0}>"),
+)
+# The lab's EFI system partition is a whole disk, which the script 25_bli does not expect.
+_GRUB_ERROR = re.compile(r"^error: (?!unable to determine partition UUID)(.+?)\.?$", re.MULTILINE)
+_SHOWN = 12
+
+
+def tidy(text: str) -> str:
+    """A serial log without the terminal's control sequences and empty lines."""
+    lines = (clean(line) for line in text.splitlines())
+    return "\n".join(line for line in lines if line.strip())
+
+
+def failure(text: str) -> str:
+    """Why the machine does not go on, in one line; empty while nothing says that it does not."""
+    plain = tidy(text)
+    for pattern, cause in _ENDS:
+        if match := re.search(pattern, plain, re.MULTILINE):
+            found = cause.format(*match.groups())
+            said = grub_error(text)
+            return f"{found} (GRUB had said: {said})" if said and "GRUB" not in cause else found
+    return ""
+
+
+def grub_error(text: str) -> str:
+    """The first error that GRUB printed; it goes on after some of them."""
+    match = _GRUB_ERROR.search(tidy(text))
+    return match[1] if match else ""
+
+
+def last_lines(text: str) -> str:
+    """The end of what the machine said."""
+    return "\n".join(tidy(text).splitlines()[-_SHOWN:])
