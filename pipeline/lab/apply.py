@@ -22,7 +22,7 @@ from pipeline.plan.model import Plan
 # Read after /etc/default/grub, as grub-mkconfig of Debian, Manjaro and Arch does (util/grub-mkconfig.in).
 GRUB_DROP_IN = "/etc/default/grub.d/zz-dryboot.cfg"
 # Every probe of a driver goes to the kernel's log: drivers/base/dd.c really_probe().
-LAB_PARAMETERS = 'rw console=ttyS0 mitigations=off log_buf_len=4M dyndbg="func really_probe +p"'
+LAB_PARAMETERS = 'rw console=ttyS0 mitigations=off lsm=capability log_buf_len=4M dyndbg="func really_probe +p"'
 # How the substitute of mkinitcpio begins a line about what it did not do as the real one.
 STAND_IN = "  -> stand-in: "
 _KEPT = 8

@@ -7,11 +7,14 @@ from typing import Literal
 from pipeline.lab.board import Board
 
 MEMORY_MIB = 2048
+# Without the instructions for ciphers no modules are loaded that use them.
+_NO_CIPHERS = "-aes,-pclmulqdq,-sha-ni"
+_EMULATED_CPU = {"amd": f"EPYC,-svm,{_NO_CIPHERS}", "intel": f"Skylake-Client,{_NO_CIPHERS}"}
 
 
 def hardware(board: Board, *, accelerator: Literal["kvm", "tcg"], cpu_vendor: str) -> list[str]:
     """Processor, memory and board; what it boots from is not in it."""
-    cpu = "host" if accelerator == "kvm" else ("EPYC,-svm" if cpu_vendor == "amd" else "Skylake-Client")
+    cpu = "host" if accelerator == "kvm" else _EMULATED_CPU[cpu_vendor]
     irqchip = ""
     if cpu_vendor == "intel":
         # Interrupt remapping of intel-iommu wants it (hw/i386/intel_iommu.c vtd_decide_config).

@@ -48,7 +48,7 @@ def of_tree(folder: Path) -> dict[str, Put]:
 def copy_sparse(source: Path, target: Path) -> None:
     """Copy a disk image with its holes, by reference where the file system can."""
     done = subprocess.run(
-        ["cp", "--sparse=always", "--reflink=auto", "--", str(source), str(target)],
+        ["cp", "--sparse=auto", "--reflink=auto", "--", str(source), str(target)],
         capture_output=True,
         text=True,
         check=False,

@@ -13,7 +13,7 @@ from pipeline.plan.model import Plan
 # Without one systemd takes this for the first boot and presets its units.
 _MACHINE_ID = b"64727962647279626472796264727962\n"
 _NETWORK_UNIT = """[Unit]
-Description=Addresses and bridges that the lab needs
+Description=The address that the lab forwards to
 DefaultDependencies=no
 BindsTo=sys-subsystem-net-devices-{interface}.device
 After=sys-subsystem-net-devices-{interface}.device
@@ -23,7 +23,7 @@ Type=oneshot
 RemainAfterExit=yes
 ExecStart=/usr/sbin/ip address add 10.0.2.15/24 dev {interface}
 ExecStart=/usr/sbin/ip link set {interface} up
-{bridge}[Install]
+[Install]
 WantedBy=multi-user.target
 """
 # Said on the serial line: a connection tried too early waits for retransmissions of QEMU's network stack.
@@ -37,9 +37,6 @@ ExecStart=/usr/bin/sh -c 'echo {READY} >/dev/ttyS0'
 [Install]
 WantedBy=multi-user.target
 """
-_BRIDGE = (
-    "ExecStart=/usr/sbin/ip link add {bridge} type bridge\nExecStart=/usr/sbin/ip link set {bridge} up\n"
-)
 _PRESET = """ALL_kver="{kernel}"
 {config}PRESETS=({presets})
 default_image="{image}"
@@ -67,7 +64,6 @@ def shape(plan: Plan, image: HostImage) -> dict[str, Put]:
     """The files that make L1 look like the host, by their paths."""
     facts = plan.host.distribution
     release = "".join(f"{key}={shlex.quote(value)}\n" for key, value in facts.os_release.items())
-    bridge = _BRIDGE.format(bridge=plan.guest.bridge) if plan.guest.bridge else ""
     presets = "'default' 'fallback'" if facts.fallback_by_default else "'default'"
     preset = _PRESET.format(
         kernel=facts.kernel_image,
@@ -76,7 +72,7 @@ def shape(plan: Plan, image: HostImage) -> dict[str, Put]:
         image=facts.initramfs_image,
         fallback=facts.fallback_image,
     )
-    unit = _NETWORK_UNIT.format(interface=NETWORK_INTERFACE, bridge=bridge)
+    unit = _NETWORK_UNIT.format(interface=NETWORK_INTERFACE)
     units = "/etc/systemd/system"
     return {
         "/usr/lib/os-release": Put(data=release.encode()),

@@ -14,9 +14,22 @@ for wanted in "$root"/usr/lib/systemd/system/*.wants/* "$root"/etc/systemd/syste
         *) rm -f "$wanted" ;;
     esac
 done
-for unit in polkit.service systemd-hostnamed.service systemd-logind.service modprobe@drm.service; do
+for unit in polkit.service systemd-hostnamed.service systemd-logind.service modprobe@drm.service \
+    modprobe@fuse.service systemd-udev-load-credentials.service tmp.mount dev-hugepages.mount dev-mqueue.mount \
+    sys-fs-fuse-connections.mount sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount; do
     ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
+# The hundreds of terminals and memory blocks have nothing to load; the network first, for the lab waits for it.
+mkdir -p "$root/etc/systemd/system/systemd-udev-trigger.service.d" "$root/etc/systemd/journald.conf.d"
+cat > "$root/etc/systemd/system/systemd-udev-trigger.service.d/dryboot.conf" <<'END'
+[Service]
+ExecStart=
+ExecStart=udevadm trigger --action=add --prioritized-subsystem=net --subsystem-match=pci --subsystem-match=net \
+    --subsystem-match=virtio --subsystem-match=block --subsystem-match=drm --subsystem-match=sound \
+    --subsystem-match=hdaudio --subsystem-match=usb --subsystem-match=iommu --subsystem-match=vfio --subsystem-match=misc
+END
+# The kernel's log is long here, and the checks read it where it is.
+printf '[Journal]\nReadKMsg=no\nAudit=no\nStorage=volatile\n' > "$root/etc/systemd/journald.conf.d/dryboot.conf"
 for generator in "$root"/usr/lib/systemd/system-generators/*; do
     ln -sf /dev/null "$generator"
 done
@@ -35,7 +48,7 @@ mkdir -p "$root/var/log/libvirt/qemu"
 # GRUB as grub-install leaves it: its modules beside grub.cfg, and a program for the EFI system partition that
 # looks for the root file system by its label.
 label=$(cat "$root/.dryboot-label") && rm -f "$root/.dryboot-label"
-mkdir -p "$root/boot/grub" "$root/.dryboot/efi" "$root/usr/local/bin"
+mkdir -p "$root/boot/grub" "$root/.dryboot/efi"
 cp -a "$root/usr/lib/grub/x86_64-efi" "$root/boot/grub/"
 printf 'search.fs_label %s root\nset prefix=($root)/boot/grub\n' "$label" > "$root/.dryboot/early.cfg"
 chroot "$root" grub-mkimage -O x86_64-efi -p /boot/grub -c /.dryboot/early.cfg -o /.dryboot/efi/grubx64.efi \
