@@ -45,6 +45,7 @@ def lint(_: Context, scenario: str, set: Iterable[str] | None = None, json: bool
         "output": "where to write (default: build/NAME)",
         "report": "where the verdict goes (default: OUTPUT/report)",
         "set": "key.key=value put over the scenario, repeatable",
+        "files": "directory of an edited bundle: its etc/ and libvirt/ are booted instead of what is rendered",
         "fast": "boot the kernel directly, without firmware and boot loader (a stand-in)",
         "accel": "kvm or tcg, instead of what was proven to work",
         "lint": "refuse a scenario with error findings before anything boots (--no-lint boots it all the same)",
@@ -58,13 +59,14 @@ def verify(
     report: str = "",
     set: Iterable[str] | None = None,  # noqa: A002
     accel: str = "",
+    files: str = "",
     fast: bool = False,
     lint: bool = True,
 ) -> None:
     """Build, boot the host in a VM, start the guest in it, and say whether everything holds."""
     from pipeline import commands
 
-    commands.end(commands.verify, scenario, output, report, set or (), accel, lint, fast)
+    commands.end(commands.verify, scenario, output, report, set or (), accel, lint, fast, files)
 
 
 @task

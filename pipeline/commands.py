@@ -129,6 +129,7 @@ def verify(
     accelerator: str,
     refuse: bool,
     fast: bool = False,
+    edited: str = "",
 ) -> ExitCode:
     """Build, boot, check; write the verdict."""
     from rich.console import Console
@@ -141,6 +142,11 @@ def verify(
     if report:
         files.check(_base() / report)
     plan, bundle, findings, target = _build(scenario, output, settings, refuse)
+    changed: tuple[str, ...] = ()
+    if edited:
+        from pipeline.render.edited import edited as put_over
+
+        bundle, changed = put_over(bundle, _base() / edited)
     where = _base() / report if report else target / "report"
     files.check(where)
     # Bound to the real standard output: pytest's is redirected while it runs the checks.
@@ -154,6 +160,7 @@ def verify(
             logs=folder / "logs",
             listener=terminal.Progress(console),
             fast=fast,
+            edited=changed,
         )
         (folder / "verdict.json").write_text(as_json.text(result), encoding="utf-8")
         (folder / "junit.xml").write_bytes(junit.data(result))

@@ -54,7 +54,7 @@ class StandIn:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """Everything that a run has to say. Times in seconds, memory in bytes."""
+    """Everything that a run has to say. Times in seconds, memory in bytes; `edited` files were not as rendered."""
 
     scenario: str
     outcome: Outcome
@@ -67,6 +67,7 @@ class Verdict:
     times: Mapping[str, float]
     peak_memory: int
     fault: str = ""
+    edited: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:

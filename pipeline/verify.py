@@ -58,15 +58,18 @@ def verify(
     logs: Path,
     listener: Listener,
     fast: bool = False,
+    edited: tuple[str, ...] = (),
     guest_too: bool = True,
 ) -> Verdict:
     """Boot the bundle and compare with the plan's expectations; logs go to the directory `logs`.
 
-    The host boots through its firmware and boot loader; `fast` leaves these two out. A lab fault is a verdict of
+    `edited` are the paths of the bundle that are not as rendered. The host boots through its firmware and boot loader; `fast` leaves these two out. A lab fault is a verdict of
     its own kind, never raised. BadInput is raised before anything starts.
     """
     layout = board.lay_out(plan)
     run = _Run()
+    for path in edited:
+        listener.step(f"{path} as edited, not as rendered")
     fault = ""
     with memory.peak() as peak:
         started = time.monotonic()
@@ -90,6 +93,7 @@ def verify(
         versions=run.versions,
         times=run.times,
         peak_memory=peak.bytes,
+        edited=edited,
         fault=fault,
     )
 
@@ -113,7 +117,7 @@ def _stages(
         image = debian.image(listener.step)
     run.versions |= {"QEMU of the lab": qemu.version, "kernel in L1": image.release}
     with run.timed("accelerator"):
-        chosen = accel.choose(override, lambda: kernel_proof.kvm_problem(qemu, image))
+        chosen = accel.choose(override, lambda: kernel_proof.remembered_kvm_problem(qemu, image))
     run.accelerator = chosen.reason
     listener.step(f"accelerator {chosen.reason}")
     domain_xml = bundle.files[domain_path(plan)]

@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import LabFault
+from pipeline.lab import cache
 from pipeline.lab.image import HostImage
 from pipeline.lab.toolchain import Qemu
 
 RAN = "DRYBOOT-RAN"
 _KVM_SECONDS = 30
+_TOO_LONG = "it did not come to its end"
 
 
 def kvm_problem(qemu: Qemu, image: HostImage) -> str:
@@ -33,6 +35,24 @@ def kvm_problem(qemu: Qemu, image: HostImage) -> str:
     plain += ["-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-no-reboot"]
     problem = boot_tiny(qemu, image, plain, seconds=_KVM_SECONDS)
     return f"/dev/kvm is there, but a kernel does not run on it ({problem})" if problem else ""
+
+
+def remembered_kvm_problem(qemu: Qemu, image: HostImage) -> str:
+    """The same, proven once for each start of this machine, QEMU and kernel; what took too long is not remembered."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+    folder = cache.root() / "kvm"
+    known = folder / cache.key(boot, qemu.argv, qemu.version, image.name)
+    if known.is_file():
+        return known.read_text()
+    problem = kvm_problem(qemu, image)
+    if _TOO_LONG not in problem:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for old in folder.iterdir():
+            old.unlink(missing_ok=True)
+        fresh = folder / f".{os.getpid()}"
+        fresh.write_text(problem)
+        fresh.rename(known)
+    return problem
 
 
 def boot_tiny(
@@ -87,4 +107,4 @@ def _watch(process: subprocess.Popen[bytes], seconds: float) -> str:
                 else f"QEMU ended with {process.returncode}"
             )
         time.sleep(0.05)
-    return f"it did not come to its end in {seconds:.0f} s"
+    return f"{_TOO_LONG} in {seconds:.0f} s"

@@ -27,6 +27,7 @@ def text(verdict: Verdict) -> str:
             for one in verdict.stand_ins
         ],
         "replacements": list(verdict.replacements),
+        "edited": list(verdict.edited),
         "versions": dict(verdict.versions),
         "seconds": dict(verdict.times),
         "peak_memory_mib": verdict.peak_memory >> 20,
