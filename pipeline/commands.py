@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pipeline.errors import BadInput, DrybootError, ExitCode
+from pipeline.errors import BadInput, DrybootError, ExitCode, LabFault
 
 
 def end(command: Callable[..., ExitCode], *arguments: Any) -> NoReturn:
@@ -30,6 +31,11 @@ def end(command: Callable[..., ExitCode], *arguments: Any) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = ExitCode.INTERRUPTED
+    except Exception as error:
+        # Ours, whatever it is: status 1 would say that the scenario fails.
+        traceback.print_exc()
+        terminal.error(Console(stderr=True), LabFault(f"a mistake in Dryboot itself: {error!r}"))
+        status = ExitCode.LAB_FAULT
     sys.stdout.flush()
     sys.exit(int(status))
 

@@ -136,6 +136,7 @@ def _stages(
             with run.timed("disks"):
                 prepared = host.prepare(
                     applied,
+                    bootloader=plan.host.bootloader,
                     domain_xml=domain_xml,
                     image=image,
                     qemu=qemu,
@@ -193,9 +194,7 @@ def _host_and_guest(
         lab_domain = domain.for_lab(domain_xml, accelerator=chosen.l2)
         run.replacements = lab_domain.replacements
         with run.timed("guest stage"):
-            found = guest.run_guest(
-                plan, lab_domain, l1.shell, accelerator=chosen.l2, progress=listener.step
-            )
+            found = guest.run_guest(plan, lab_domain, l1.shell, accelerator=chosen.l2, progress=listener.step)
         run.checks += found.checks
         run.logs |= found.logs
         run.versions |= found.versions

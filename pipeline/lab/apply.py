@@ -22,7 +22,9 @@ from pipeline.plan.model import Plan
 # Read after /etc/default/grub, as grub-mkconfig of Debian, Manjaro and Arch does (util/grub-mkconfig.in).
 GRUB_DROP_IN = "/etc/default/grub.d/zz-dryboot.cfg"
 # Every probe of a driver goes to the kernel's log: drivers/base/dd.c really_probe().
-LAB_PARAMETERS = 'rw console=ttyS0 mitigations=off lsm=capability log_buf_len=4M dyndbg="func really_probe +p"'
+LAB_PARAMETERS = (
+    'rw console=ttyS0 mitigations=off lsm=capability log_buf_len=4M dyndbg="func really_probe +p"'
+)
 # How the substitute of mkinitcpio begins a line about what it did not do as the real one.
 STAND_IN = "  -> stand-in: "
 _KEPT = 8
@@ -78,7 +80,9 @@ def apply(
         initramfs=outcomes[0],
         loader=outcomes[1],
         stand_ins=tuple(
-            line.removeprefix(STAND_IN) for line in outcomes[0].output.splitlines() if line.startswith(STAND_IN)
+            line.removeprefix(STAND_IN)
+            for line in outcomes[0].output.splitlines()
+            if line.startswith(STAND_IN)
         ),
     )
 
@@ -89,7 +93,16 @@ def _mkinitcpio(image: HostImage, board: Board, run: RunDirectory) -> Step:
     aliases.write_text("".join(f"{alias}\n" for alias in board.modaliases))
     options = ("--root", "{root}", "--base", str(image.base), "--modalias-file", str(aliases))
     return Step(
-        argv=(sys.executable, "-m", "pipeline.lab.initcpio", *options, "--running", image.release, "--", "-P"),
+        argv=(
+            sys.executable,
+            "-m",
+            "pipeline.lab.initcpio",
+            *options,
+            "--running",
+            image.release,
+            "--",
+            "-P",
+        ),
         outside=True,
     )
 

@@ -83,7 +83,16 @@ def mmdebstrap(
     with log.open("w") as stream:
         try:
             process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", end.name.removeprefix("SIG"), "--", *argv, suites[0], str(target), *lines],
+                [
+                    "setpriv",
+                    "--pdeathsig",
+                    end.name.removeprefix("SIG"),
+                    "--",
+                    *argv,
+                    suites[0],
+                    str(target),
+                    *lines,
+                ],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=stream,

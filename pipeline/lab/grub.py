@@ -42,7 +42,11 @@ def entries(text: str) -> tuple[Entry, ...]:
                 title, identifier = head
                 found.append(
                     Entry(
-                        title=title, identifier=identifier, kernel=kernel, parameters=parameters, initrds=initrds
+                        title=title,
+                        identifier=identifier,
+                        kernel=kernel,
+                        parameters=parameters,
+                        initrds=initrds,
                     )
                 )
             head = None

@@ -14,12 +14,14 @@ import paramiko
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from pipeline.errors import LabFault
-from pipeline.lab import console, domain, fat, payload
+from pipeline.lab import console, domain, payload
 from pipeline.lab.accel import Accelerator
-from pipeline.lab.apply import Applied
+from pipeline.lab.apply import LAB_PARAMETERS, Applied
 from pipeline.lab.board import DISK_SLOT, NETWORK_SLOT, Board
-from pipeline.lab.grub import Entry, entries
+from pipeline.lab.grub import Entry
 from pipeline.lab.image import HostImage
+from pipeline.lab.loader import Files, menu
+from pipeline.lab.loader import disk as disk_of
 from pipeline.lab.machine import hardware
 from pipeline.lab.overlay import Put, copy_sparse, put
 from pipeline.lab.run_directory import RunDirectory
@@ -32,8 +34,6 @@ from pipeline.lab.vm import Machine, machine
 BOOT_SECONDS = {"tcg": 240, "kvm": 90}
 # GRUB goes on after some errors; with this much silence after one it does not.
 _GRUB_SECONDS = 30
-_GRUB_CFG = "/boot/grub/grub.cfg"
-_ESP_SIZE = 4 << 20
 # What comes after the line that names the cause.
 _LAST_WORDS = 1.0
 
@@ -67,6 +67,7 @@ class Host:
 def prepare(
     applied: Applied,
     *,
+    bootloader: str,
     domain_xml: bytes,
     image: HostImage,
     qemu: Qemu,
@@ -80,10 +81,10 @@ def prepare(
     It boots as its owner's machine does, firmware and boot loader included; `fast` gives kernel and initramfs of
     the boot loader's first entry to QEMU. Raises HostDoesNotBoot where there is nothing to boot, LabFault.
     """
-    text = _text(applied, image, _GRUB_CFG)
-    menu = entries(text)
-    if not menu:
-        raise HostDoesNotBoot(f"{_GRUB_CFG} has no entry that boots Linux")
+    files = Files(applied=applied, image=image)
+    found = menu(bootloader, files)
+    if not found:
+        raise HostDoesNotBoot(f"{bootloader} has no entry that boots Linux")
     disk = run.path / "l1.ext4"
     copy_sparse(image.root, disk)
     visitor, host_key = key_pair(), key_pair()
@@ -95,49 +96,36 @@ def prepare(
     identity.chmod(0o600)
     return Prepared(
         disk=disk,
-        boot=_direct(menu[0], applied, image) if fast else _loader(image, firmware, run),
-        entry=menu[0],
+        boot=_direct(found[0], files) if fast else _loader(bootloader, files, firmware, run),
+        entry=found[0],
         identity=identity,
         known_hosts=known_hosts,
         host_key=host_key,
     )
 
 
-def _direct(entry: Entry, applied: Applied, image: HostImage) -> tuple[str, ...]:
-    found = [_source(applied, image, path) for path in (entry.kernel, *entry.initrds)]
-    for path, source in zip((entry.kernel, *entry.initrds), found, strict=True):
+def _direct(entry: Entry, files: Files) -> tuple[str, ...]:
+    sources = [files.source(path) for path in (entry.kernel, *entry.initrds)]
+    for path, source in zip((entry.kernel, *entry.initrds), sources, strict=True):
         if source is None:
-            raise HostDoesNotBoot(f"{_GRUB_CFG} names {path}, which is not there")
-    initrd = ("-initrd", str(found[1])) if len(found) > 1 else ()
-    return ("-kernel", str(found[0]), *initrd, "-append", entry.parameters)
+            raise HostDoesNotBoot(f"the entry {entry.title!r} names {path}, which is not there")
+    initrd = ("-initrd", str(sources[1])) if len(sources) > 1 else ()
+    # GRUB's entries have the lab's own already.
+    own = "" if LAB_PARAMETERS in entry.parameters else f" {LAB_PARAMETERS}"
+    return ("-kernel", str(sources[0]), *initrd, "-append", f"{entry.parameters}{own}")
 
 
-def _loader(image: HostImage, firmware: tuple[Path, Path], run: RunDirectory) -> tuple[str, ...]:
-    """OVMF, and an EFI system partition with the boot loader, as a disk of its own."""
+def _loader(bootloader: str, files: Files, firmware: tuple[Path, Path], run: RunDirectory) -> tuple[str, ...]:
+    """OVMF with variables of its own, and the boot loader's disk."""
     code, variables = firmware
-    esp, own = run.path / "esp.fat", run.path / "l1-vars.fd"
-    fat.make(esp, {"EFI/BOOT/BOOTX64.EFI": image.grub}, size=_ESP_SIZE)
+    own = run.path / "l1-vars.fd"
     shutil.copyfile(variables, own)
     return (
         *("-blockdev", f"driver=file,filename={code},node-name=code,read-only=on"),
         *("-blockdev", f"driver=file,filename={own.name},node-name=vars"),
         *("-machine", "pflash0=code,pflash1=vars"),
-        *("-blockdev", f"driver=file,filename={esp.name},node-name=esp"),
-        *("-device", f"virtio-blk-pci,drive=esp,addr={DISK_SLOT:x}.1,bootindex=0,romfile="),
+        *disk_of(bootloader, files, run),
     )
-
-
-def _source(applied: Applied, image: HostImage, path: str) -> Path | None:
-    """Where the contents of a path of L1 are, None where L1 has no such file."""
-    if path in applied.files:
-        return applied.files[path].source
-    below = image.tree / path.lstrip("/")
-    return below if path not in applied.removed and below.is_file() else None
-
-
-def _text(applied: Applied, image: HostImage, path: str) -> str:
-    source = _source(applied, image, path)
-    return source.read_text(errors="replace") if source else ""
 
 
 def _media(domain_xml: bytes, qemu: Qemu, shell_program: Path, run: RunDirectory) -> dict[str, Put]:

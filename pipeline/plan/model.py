@@ -53,6 +53,8 @@ class HostPlan:
     """What the host's configuration shall say."""
 
     distribution: Distribution
+    generator: str
+    bootloader: str
     year: int
     cpu_vendor: str
     threads: int

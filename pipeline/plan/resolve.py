@@ -102,6 +102,8 @@ def _host(scenario: Scenario, source: Source, ports: tuple[PlannedPort, ...]) ->
     pairs = [(driver, "vfio-pci") for function in passed for driver in function.drivers]
     return HostPlan(
         distribution=facts,
+        generator=host.initramfs.generator,
+        bootloader=host.bootloader,
         year=host.year,
         cpu_vendor=host.cpu.vendor,
         threads=host.cpu.cores * host.cpu.threads_per_core,

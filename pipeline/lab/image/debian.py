@@ -53,7 +53,9 @@ _TINY_INIT = b"#!/bin/sh\nexport PATH=/usr/bin\necho DRYBOOT-RAN >/dev/console\n
 def name() -> str:
     """The cache's name for the image; changes with everything it is made of."""
     made_by = (_SHAPE.read_bytes(), _UNTRACED.read_bytes())
-    return cache.key("debian", 3, SUITE, PACKAGES, mirror(), _SIZE, LABEL, UUID, _BUSYBOX, _TINY_INIT, *made_by)
+    return cache.key(
+        "debian", 3, SUITE, PACKAGES, mirror(), _SIZE, LABEL, UUID, _BUSYBOX, _TINY_INIT, *made_by
+    )
 
 
 def cached() -> bool:
@@ -89,9 +91,9 @@ def _build(fresh: Path, progress: Progress) -> None:
         variant="apt",
         progress=progress,
         hooks=[
-            f"--customize-hook=printf {LABEL} > \"$1/.dryboot-label\"",
+            f'--customize-hook=printf {LABEL} > "$1/.dryboot-label"',
             f"--customize-hook={_SHAPE.read_text()}",
-            f"--customize-hook={sys.executable} {_UNTRACED} \"$1\"",
+            f'--customize-hook={sys.executable} {_UNTRACED} "$1"',
             *lock_hooks(listed),
         ],
     )
