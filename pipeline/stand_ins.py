@@ -54,8 +54,8 @@ def stand_ins(
         yield StandIn(
             part="boot loader",
             asked=f"GRUB of {facts.os_release['NAME']}",
-            ran=f"GRUB {packages.get('grub-common', '?')} of {image.distribution} on an EFI system partition of its own; "
-            "grub-mkconfig was told that / is on the lab's disk",
+            ran=f"GRUB {packages.get('grub-common', '?')} of {image.distribution} on an EFI system partition of its "
+            "own; grub-mkconfig was told that / is on the lab's disk",
             matters="the distribution's own scripts in /etc/grub.d may write other entries",
         )
     yield StandIn(

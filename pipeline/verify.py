@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -25,6 +26,10 @@ from pipeline.stand_ins import stand_ins
 from pipeline.verdict import CheckResult, Listener, Outcome, StandIn, Verdict, outcome_of
 
 _BEFORE_THE_HOST = {Check.INITRAMFS, Check.LOADER, Check.BOOTS}
+# mkinitcpio, initramfs-tools, dracut, and a shell that cannot read a file.
+_ERROR = re.compile(
+    r"(==> ERROR: |E: |dracut(\[[EF]\])?: .*(ERROR|FAILED)|dracut\[[EF]\]|.*: Syntax error: )"
+)
 LOGS = ("l1-serial.log", "l1.log", "devices.log")
 
 
@@ -63,8 +68,9 @@ def verify(
 ) -> Verdict:
     """Boot the bundle and compare with the plan's expectations; logs go to the directory `logs`.
 
-    `edited` are the paths of the bundle that are not as rendered. The host boots through its firmware and boot loader; `fast` leaves these two out. A lab fault is a verdict of
-    its own kind, never raised. BadInput is raised before anything starts.
+    `edited` are the paths of the bundle that are not as rendered. The host boots through its firmware and boot
+    loader; `fast` leaves these two out. A lab fault is a verdict of its own kind, never raised. BadInput is
+    raised before anything starts.
     """
     layout = board.lay_out(plan)
     run = _Run()
@@ -213,12 +219,12 @@ def _note(plan: Plan, run: _Run, check: Check, observed: str, listener: Listener
 
 
 def _ended(done: StepDone) -> str:
-    """How a tool ended, with its errors, or the end of what it said where it names none."""
-    if not done.status:
+    """How a tool ended, with its errors: some leave status 0 (ran: mkinitcpio, dracut)."""
+    lines = [line.strip() for line in done.output.splitlines() if line.strip()]
+    errors = [line for line in lines if _ERROR.match(line)]
+    if not done.status and not errors:
         return "exit status 0"
-    lines = [line for line in done.output.splitlines() if line.strip()]
-    errors = [line for line in lines if "error" in line.lower()] or lines[-3:]
-    return f"exit status {done.status}: " + "; ".join(errors)
+    return f"exit status {done.status}: " + "; ".join(errors or lines[-3:])
 
 
 def _skip_rest(plan: Plan, run: _Run, fault: str) -> None:

@@ -5,7 +5,6 @@ Source: debugfs(8) of e2fsprogs; it exits 0 whatever happens, so what it says is
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 import subprocess
@@ -39,7 +38,7 @@ def of_tree(folder: Path) -> dict[str, Put]:
     for path in sorted(folder.rglob("*")):
         name = f"/{path.relative_to(folder).as_posix()}"
         if path.is_symlink():
-            found[name] = Put(link=os.readlink(path))
+            found[name] = Put(link=str(path.readlink()))
         elif path.is_file():
             found[name] = Put(source=path, mode=stat.S_IMODE(path.stat().st_mode))
     return found

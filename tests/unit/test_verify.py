@@ -6,17 +6,19 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from pipeline import verify as run
 from pipeline.errors import ExitCode, LabFault
 from pipeline.lab.accel import Accelerator
+from pipeline.lab.apply import Applied
 from pipeline.lab.domain import for_lab
 from pipeline.lab.guest import GuestRun
 from pipeline.lab.host import HostDoesNotBoot
-from pipeline.lab.initcpio.build import Built
 from pipeline.lab.run_directory import RunDirectory
+from pipeline.lab.sandbox import StepDone
 from pipeline.plan import resolve
 from pipeline.plan.model import Check, Stage
 from pipeline.render import Inputs, render
@@ -56,15 +58,18 @@ class Lab:
         (self.directory / "l1-serial.log").write_text("serial")
         self.told = Told()
         self.guests: list[str] = []
-        self.built = Built(status=0, messages=(), stand_ins=("udev's init ran",))
+        self.initramfs = StepDone(status=0, output="==> Image generation successful\n")
+        self.loader = StepDone(status=0, output="done\n")
         image = SimpleNamespace(release="6.12.1", distribution="Debian 13", packages={})
         self.put(run.toolchain, "find", lambda _: SimpleNamespace(version="11.1"))
         self.put(run.toolchain, "efi_shell", lambda _: Path("Shell.efi"))
+        self.put(run.toolchain, "firmware", lambda _: (Path("CODE.fd"), Path("VARS.fd")))
         self.put(run.debian, "image", lambda _: image)
         chosen = Accelerator(l1="tcg", l2="tcg", reason="tcg: as asked for")
         self.put(run.accel, "choose", lambda *_: chosen)
         self.put(run, "run_directory", self.run_directory)
         self.put(run.cache, "runs", lambda: tmp_path)
+        self.put(run.apply, "apply", self.apply)
         self.put(run.host, "prepare", self.prepare)
         self.put(run.host, "boot", self.boot)
         self.put(run.guest, "warm_up", lambda _: None)
@@ -80,8 +85,13 @@ class Lab:
     def run_directory(self, _: Path) -> Iterator[RunDirectory]:
         yield RunDirectory(self.directory)
 
+    def apply(self, *_: object, **__: object) -> Applied:
+        return Applied(
+            files={}, removed=(), initramfs=self.initramfs, loader=self.loader, stand_ins=("udev's init ran",)
+        )
+
     def prepare(self, *_: object, **__: object) -> SimpleNamespace:
-        return SimpleNamespace(initramfs_built=self.built, command_line="quiet")
+        return SimpleNamespace()
 
     @contextlib.contextmanager
     def boot(self, *_: object, **__: object) -> Iterator[SimpleNamespace]:
@@ -98,7 +108,7 @@ class Lab:
         self.guests.append(accelerator)
         return GuestRun(checks=results(GUEST), logs={"l2-serial.log": "x"}, versions={"QEMU in L1": "10.0"})
 
-    def verify(self, **options: bool) -> Verdict:
+    def verify(self, **options: Any) -> Verdict:
         found = run.verify(
             PLAN, BUNDLE, findings=(), accelerator=None, logs=self.logs, listener=self.told, **options
         )
@@ -125,11 +135,12 @@ def test_all_held(lab: Lab) -> None:
     assert found.replacements == for_lab(BUNDLE.files["libvirt/win10.xml"], accelerator="tcg").replacements
     assert found.versions == {"QEMU of the lab": "11.1", "kernel in L1": "6.12.1", "QEMU in L1": "10.0"}
     assert set(found.times) == {
-        *("toolchain", "image", "accelerator", "apply", "boot"),
+        *("toolchain", "image", "accelerator", "apply", "disks", "boot"),
         *("host checks", "host stage", "guest stage", "total"),
     }
     assert {path.name: path.read_text() for path in lab.logs.iterdir()} == {
         "l1-serial.log": "serial",
+        "l1-apply.log": "==> Image generation successful\ndone\n",
         "l1-kernel.log": "kernel log",
         "l2-serial.log": "x",
     }
@@ -143,6 +154,8 @@ def test_all_held(lab: Lab) -> None:
         (run.toolchain, "efi_shell"),
         (run.debian, "image"),
         (run.accel, "choose"),
+        (run.toolchain, "firmware"),
+        (run.apply, "apply"),
         (run.host, "prepare"),
         (run.host, "boot"),
         (run.guest, "warm_up"),
@@ -207,7 +220,7 @@ def test_a_failing_check_of_the_guest_is_a_failure(lab: Lab) -> None:
 
 
 def test_an_error_of_mkinitcpio_fails_but_the_host_is_booted_all_the_same(lab: Lab) -> None:
-    lab.built = Built(status=1, messages=("==> ERROR: module not found: 'x'", "==> WARNING: y"), stand_ins=())
+    lab.initramfs = StepDone(status=1, output="==> ERROR: module not found: 'x'\n==> WARNING: y\n")
     found = lab.verify()
     assert found.exit_code is ExitCode.FAILED
     (failed,) = [one for one in found.checks if one.outcome is Outcome.FAILED]
@@ -218,19 +231,36 @@ def test_an_error_of_mkinitcpio_fails_but_the_host_is_booted_all_the_same(lab: L
 
 
 def test_an_error_that_leaves_status_0_fails_too(lab: Lab) -> None:
-    lab.built = Built(status=0, messages=("==> ERROR: odd",), stand_ins=())
+    lab.initramfs = StepDone(status=0, output="==> ERROR: odd\n")
     assert lab.verify().exit_code is ExitCode.FAILED
 
 
-def test_a_host_that_does_not_boot_is_the_scenario_s_fault(lab: Lab) -> None:
-    def boot(*_: object, **__: object) -> None:
+@pytest.mark.parametrize("part", ["prepare", "boot"])
+def test_a_host_that_does_not_boot_is_the_scenario_s_fault(lab: Lab, part: str) -> None:
+    def stop(*_: object, **__: object) -> None:
         raise HostDoesNotBoot("no root device")
 
-    lab.put(run.host, "boot", boot)
+    lab.put(run.host, part, stop)
     found = lab.verify()
     assert (found.exit_code, found.fault) == (ExitCode.FAILED, "")
     (failed,) = [one for one in found.checks if one.outcome is Outcome.FAILED]
     assert (failed.expectation.check, failed.observed) == (Check.BOOTS, "no root device")
+
+
+def test_without_the_boot_loader_s_configuration_nothing_is_booted(lab: Lab) -> None:
+    said = "/usr/sbin/grub-mkconfig: 25: /etc/default/grub: Syntax error: Unterminated quoted string"
+    lab.loader = StepDone(status=2, output=f"Generating\n{said}\n")
+    lab.put(run.host, "prepare", fault)
+    found = lab.verify()
+    assert (found.exit_code, found.fault) == (ExitCode.FAILED, "")
+    (failed,) = [one for one in found.checks if one.outcome is Outcome.FAILED]
+    assert (failed.expectation.check, failed.observed) == (Check.LOADER, f"exit status 2: {said}")
+
+
+def test_a_tool_that_names_no_error_is_shown_with_its_last_words(lab: Lab) -> None:
+    lab.loader = StepDone(status=1, output="one\ntwo\n\nthree\nfour\n")
+    (failed,) = [one for one in lab.verify().checks if one.outcome is Outcome.FAILED]
+    assert failed.observed == "exit status 1: two; three; four"
 
 
 def test_an_interruption_is_not_taken_for_a_fault_and_keeps_the_logs(lab: Lab) -> None:
@@ -248,6 +278,7 @@ def test_every_function_of_the_board_and_every_part_that_differs_is_a_stand_in(l
     assert {f"function {function.address}" for function in PLAN.functions} <= set(found)
     assert {"distribution", "kernel", "initramfs generator", "initramfs", "boot loader"} <= set(found)
     assert {"command line", "disks and ISO images", "accelerator"} <= set(found)
+    assert "boot path" not in found
     assert found["function 02:00.0"].ran == "QEMU's nvme, with QEMU's ids"
 
 
@@ -256,6 +287,16 @@ def test_a_staying_function_that_is_emulated_is_a_stand_in(lab: Lab, monkeypatch
     monkeypatch.setitem(globals(), "PLAN", odd)
     found = {one.part: one.ran for one in lab.verify().stand_ins}
     assert found["function 02:00.0"].startswith("an emulated function with the same ids")
+
+
+def test_the_fast_boot_is_a_stand_in(lab: Lab) -> None:
+    found = {one.part for one in lab.verify(fast=True).stand_ins}
+    assert "boot path" in found
+    assert "boot loader" not in found
+
+
+def test_edited_files_are_in_the_verdict(lab: Lab) -> None:
+    assert lab.verify(edited=("etc/default/grub",)).edited == ("etc/default/grub",)
 
 
 def test_without_the_guest_nothing_of_it_runs(lab: Lab) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pipeline.errors import LabFault
@@ -115,14 +118,33 @@ def test_messages_that_are_not_text_are_no_trouble(stub: Stub, tmp_path: Path) -
 
 
 def test_an_interruption_ends_it(stub: Stub, tmp_path: Path) -> None:
-    stub(f"echo $$ > {tmp_path}/pid; echo 'I: downloading' >&2; exec sleep 600")
+    own = f"{tmp_path}/own-sleep"
+    shutil.copyfile(shutil.which("sleep") or "sleep", own)
+    Path(own).chmod(0o755)
+    stub(f"echo 'I: downloading' >&2; exec {own} 600")
 
     def interrupt(_: str) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, interrupt)
-    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+    deadline = time.monotonic() + 10
+    while running(own):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def running(program: str) -> bool:
+    return any(program in (process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="without root mmdebstrap makes its own namespaces")
+def test_mounts_and_scratch_space_are_the_run_s(stub: Stub, tmp_path: Path) -> None:
+    (tmp_path / "mounted").mkdir()
+    stub(f"mount -t tmpfs own-mount {tmp_path}/mounted; echo $$ $TMPDIR > {tmp_path}/said")
+    run(tmp_path)
+    assert (tmp_path / "said").read_text() == f"1 {tmp_path}\n"
+    assert "own-mount" not in Path("/proc/self/mountinfo").read_text()
 
 
 def test_no_setpriv_is_a_lab_fault(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,23 +1,26 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from pipeline.errors import LabFault
 from pipeline.lab import host
 from pipeline.lab.accel import Accelerator
+from pipeline.lab.apply import LAB_PARAMETERS, Applied
 from pipeline.lab.board import lay_out
-from pipeline.lab.host import Prepared
+from pipeline.lab.grub import Entry
+from pipeline.lab.host import HostDoesNotBoot, Prepared
 from pipeline.lab.image import HostImage
-from pipeline.lab.initcpio.build import Built
-from pipeline.lab.initcpio.config import read_preset
 from pipeline.lab.overlay import Put
 from pipeline.lab.run_directory import RunDirectory
+from pipeline.lab.sandbox import StepDone
+from pipeline.lab.shape import READY
 from pipeline.lab.shell import KeyPair
 from pipeline.plan import Plan, resolve
-from pipeline.render import Inputs, render
 from pipeline.scenario import read
 
 TCG = Accelerator(l1="tcg", l2="tcg", reason="")
@@ -42,10 +45,10 @@ def image(tmp_path: Path) -> HostImage:
     values = {
         "root": root / "root.ext4",
         "tree": root,
+        "name": "test",
         "kernel": root / "vmlinuz",
         "base": root / "base.cpio",
         "release": "6.12.1-test",
-        "label": "dryboot",
         "distribution": "Debian 13",
         "packages": {},
     }
@@ -53,12 +56,20 @@ def image(tmp_path: Path) -> HostImage:
     return HostImage(**{name: values.get(name, root / name) for name in fields})
 
 
-def prepared(command_line: str = "quiet iommu=pt") -> Prepared:
+ENTRY = Entry(
+    title="Manjaro Linux",
+    identifier="simple",
+    kernel="/boot/vmlinuz-6.12-x86_64",
+    parameters=f"root=UUID=1 ro quiet {LAB_PARAMETERS}",
+    initrds=("/boot/initramfs-6.12-x86_64.img",),
+)
+
+
+def prepared() -> Prepared:
     return Prepared(
         disk=Path("/run/l1.ext4"),
-        initramfs=Path("/run/initramfs.img"),
-        command_line=command_line,
-        initramfs_built=Built(status=0, messages=(), stand_ins=()),
+        boot=("-kernel", "k"),
+        entry=ENTRY,
         identity=Path("/run/identity"),
         known_hosts=Path("/run/known_hosts"),
         host_key=KEY,
@@ -96,7 +107,6 @@ def booted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, image: HostImage):
             host.boot(
                 prepared(),
                 board=lay_out(decided),
-                image=image,
                 qemu=None,
                 accelerator=accelerator,
                 cpu_vendor=decided.host.cpu_vendor,
@@ -114,13 +124,13 @@ def test_an_amd_host_under_tcg(booted) -> None:
     options = booted(TCG)
     assert options["-machine"] == ["q35,memory-backend=memory,sata=off,smbus=off,i8042=off"]
     assert options["-accel"] == ["tcg,thread=multi"]
-    assert options["-cpu"] == ["EPYC,-svm"]
-    assert options["-initrd"] == ["initramfs.img"]
-    assert options["-append"][0].startswith("quiet iommu=pt root=LABEL=dryboot ")
+    assert options["-cpu"] == ["EPYC,-svm,-aes,-pclmulqdq,-sha-ni"]
+    assert options["-kernel"] == ["k"]
 
 
 @pytest.mark.parametrize(
-    ("accelerator", "cpu", "irqchip"), [(TCG, "Skylake-Client", "off"), (KVM, "host", "split")]
+    ("accelerator", "cpu", "irqchip"),
+    [(TCG, "Skylake-Client,-aes,-pclmulqdq,-sha-ni", "off"), (KVM, "host", "split")],
 )
 def test_an_intel_host_has_the_interrupt_chip_that_its_iommu_needs(
     booted, accelerator: Accelerator, cpu: str, irqchip: str
@@ -144,102 +154,135 @@ def test_the_only_network_is_a_forward_from_this_machine(booted) -> None:
     assert "-nodefaults" in options
 
 
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ('GRUB_CMDLINE_LINUX_DEFAULT="quiet iommu=pt"\nGRUB_CMDLINE_LINUX=""\n', "quiet iommu=pt"),
-        ('GRUB_CMDLINE_LINUX_DEFAULT="quiet"\nGRUB_CMDLINE_LINUX="iommu=pt"\n', "iommu=pt quiet"),
-        ("GRUB_CMDLINE_LINUX_DEFAULT='a=\"b c\" $d'\n", 'a="b c" $d'),
-        ("", ""),
-    ],
-)
-def test_the_command_line_is_what_a_shell_reads(tmp_path: Path, text: str, line: str) -> None:
-    grub = tmp_path / "grub"
-    grub.write_text(text)
-    assert host._command_line(grub) == line
+class Disks:
+    """`prepare` with disks of a few bytes, on what a test applied."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, image: HostImage) -> None:
+        self.image, self.run = image, RunDirectory(tmp_path / "run")
+        self.put: dict[str, Put] = {}
+        self.removed: tuple[str, ...] = ()
+        self.run.path.mkdir()
+        self.firmware = (tmp_path / "CODE.fd", tmp_path / "VARS.fd")
+        self.firmware[1].write_bytes(b"variables")
+        image.grub.write_bytes(b"grub")
+        image.root.write_bytes(b"")
+        monkeypatch.setattr(host, "_media", lambda *_: {"/media": Put(data=b"medium")})
+        monkeypatch.setattr(host, "put", self._put)
+
+    def _put(self, _: Path, files, *, scratch: Path, removed: tuple[str, ...]) -> None:
+        self.put, self.removed = files, removed
+
+    def prepare(self, files: dict[str, str], *, fast: bool, loader: str = "grub") -> Prepared:
+        applied = {}
+        for number, (path, text) in enumerate(files.items()):
+            source = self.run.path / f"file{number}"
+            source.write_text(text)
+            applied[path] = Put(source=source)
+        done = StepDone(status=0, output="")
+        return host.prepare(
+            Applied(files=applied, removed=("/gone",), initramfs=done, loader=done, stand_ins=()),
+            bootloader=loader,
+            domain_xml=b"",
+            image=self.image,
+            qemu=None,
+            shell_program=Path("shell"),
+            firmware=self.firmware,
+            fast=fast,
+            run=self.run,
+        )
 
 
-def test_a_grub_file_that_no_shell_reads_is_a_lab_fault(tmp_path: Path) -> None:
-    grub = tmp_path / "grub"
-    grub.write_text('GRUB_CMDLINE_LINUX_DEFAULT="quiet\n')
-    with pytest.raises(LabFault, match="cannot be read by a shell"):
-        host._command_line(grub)
+GRUB_CFG = """menuentry 'Manjaro Linux' --class x $menuentry_id_option 'simple' {
+\tlinux\t/boot/vmlinuz root=UUID=1 ro quiet
+\tinitrd\t/boot/initramfs.img
+}
+"""
 
 
-def shape(name: str, image: HostImage) -> dict[str, Put]:
-    return host.shape(plan(name), image, visitor=KEY, host_key=KEY)
+@pytest.fixture
+def disks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, image: HostImage) -> Disks:
+    return Disks(monkeypatch, tmp_path, image)
 
 
-def test_the_host_has_the_names_and_paths_of_its_distribution(image: HostImage) -> None:
-    found = shape("rx560", image)
-    assert b"NAME='Manjaro Linux'\n" in found["/usr/lib/os-release"].data
-    assert found["/boot/vmlinuz-6.12-x86_64"].link == "vmlinuz-6.12.1-test"
-    assert found["/usr/share/edk2/x64/OVMF_CODE.4m.fd"].link == "/usr/share/OVMF/OVMF_CODE_4M.fd"
-    assert found["/root/.ssh/authorized_keys"] == Put(data=KEY.public, mode=0o600)
-    assert found["/etc/ssh/ssh_host_ed25519_key"].mode == 0o600
-    assert b"ip link add br0 type bridge" in found["/etc/systemd/system/dryboot-network.service"].data
+def test_the_fast_boot_takes_kernel_initramfs_and_parameters_of_the_first_entry(disks: Disks) -> None:
+    files = {"/boot/grub/grub.cfg": GRUB_CFG, "/boot/vmlinuz": "kernel", "/boot/initramfs.img": "initramfs"}
+    found = by_option([*disks.prepare(files, fast=True).boot])
+    assert Path(found["-kernel"][0]).read_text() == "kernel"
+    assert Path(found["-initrd"][0]).read_text() == "initramfs"
+    assert found["-append"] == [f"root=UUID=1 ro quiet {LAB_PARAMETERS}"]
 
 
-def test_a_guest_without_network_needs_no_bridge(image: HostImage) -> None:
-    found = host.shape(plan("rx560", "guest.network=null"), image, visitor=KEY, host_key=KEY)
-    assert (
-        b"bridge" not in found["/etc/systemd/system/dryboot-network.service"].data.partition(b"[Service]")[2]
+def test_the_owner_s_boot_starts_the_firmware_with_grub_on_a_disk_of_its_own(disks: Disks) -> None:
+    found = by_option([*disks.prepare({"/boot/grub/grub.cfg": GRUB_CFG}, fast=False).boot])
+    assert found["-machine"] == ["pflash0=code,pflash1=vars"]
+    assert "-kernel" not in found
+    assert (disks.run.path / "l1-vars.fd").read_bytes() == b"variables"
+    done = subprocess.run(
+        ["mtype", "-i", str(disks.run.path / "esp.fat"), "::EFI/BOOT/BOOTX64.EFI"],
+        capture_output=True,
+        check=True,
     )
+    assert done.stdout == b"grub"
 
 
-@pytest.mark.parametrize(
-    ("name", "preset", "images", "config"),
-    [
-        ("rx560", "/etc/mkinitcpio.d/linux612.preset", ["default"], ""),
-        ("rx560-2019", "/etc/mkinitcpio.d/linux419.preset", ["default", "fallback"], "/etc/mkinitcpio.conf"),
-    ],
-)
-def test_presets_are_those_of_their_year(
-    tmp_path: Path, image: HostImage, name: str, preset: str, images: list[str], config: str
-) -> None:
-    path = tmp_path / "preset"
-    path.write_bytes(shape(name, image)[preset].data)
-    found = read_preset(path)
-    assert [one.name for one in found] == images
-    assert {one.config for one in found} == {config}
+def test_the_disk_gets_what_was_applied_the_keys_and_the_guest_s_media(disks: Disks) -> None:
+    found = disks.prepare({"/boot/grub/grub.cfg": GRUB_CFG}, fast=False)
+    assert {"/boot/grub/grub.cfg", "/media", "/root/.ssh/authorized_keys"} <= set(disks.put)
+    assert disks.put["/etc/ssh/ssh_host_ed25519_key"].mode == 0o600
+    assert disks.removed == ("/gone",)
+    assert found.identity.stat().st_mode & 0o777 == 0o600
 
 
-def mkinitcpio(tmp_path: Path, image: HostImage, name: str, conf: str | None = None) -> Built:
-    decided = plan(name)
-    root = tmp_path / "host"
-    bundle = render(decided, inputs=Inputs(scenario=b""))
-    files = {path: data for path, data in bundle.files.items() if path.startswith("etc/")}
-    files[decided.host.distribution.preset.lstrip("/")] = shape(name, image)[
-        decided.host.distribution.preset
-    ].data
-    if conf is not None:
-        files["etc/mkinitcpio.conf"] = conf.encode()
-    for path, data in files.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(data)
-    return host._mkinitcpio(decided, root, lay_out(decided), image, tmp_path / "configured.cpio")
+@pytest.mark.parametrize("text", ["", "menuentry 'UEFI Firmware Settings' {\n\tfwsetup\n}\n"])
+def test_without_an_entry_nothing_boots(disks: Disks, text: str) -> None:
+    with pytest.raises(HostDoesNotBoot, match="no entry"):
+        disks.prepare({"/boot/grub/grub.cfg": text}, fast=False)
 
 
-def test_the_rendered_configuration_is_applied(tmp_path: Path, image: HostImage) -> None:
-    built = mkinitcpio(tmp_path, image, "rx560")
-    assert (built.status, built.messages) == (0, ())
-    data = (tmp_path / "configured.cpio").read_bytes()
-    assert b"early_modules='vfio_pci vfio vfio_iommu_type1'" in data
-    assert b"options vfio-pci ids=1002:67ef,1002:aae0" in data
+def test_a_fast_boot_of_a_file_that_is_not_there_says_which(disks: Disks) -> None:
+    with pytest.raises(HostDoesNotBoot, match=r"/boot/initramfs\.img"):
+        disks.prepare({"/boot/grub/grub.cfg": GRUB_CFG, "/boot/vmlinuz": "kernel"}, fast=True)
 
 
-def test_a_configuration_for_another_kernel_reports_the_missing_module(
-    tmp_path: Path, image: HostImage
-) -> None:
-    built = mkinitcpio(tmp_path, image, "rx560-2019")
-    assert built.status == 1
-    assert "==> ERROR: module not found: 'vfio_virqfd'" in built.messages
+class Console:
+    """A machine whose serial line says `texts`, one more at each look."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *texts: str) -> None:
+        self.texts = list(texts)
+        self.now = 0.0
+        monkeypatch.setattr(host, "_console", self.say)
+        monkeypatch.setattr(host.time, "sleep", self.sleep)
+        monkeypatch.setattr(host.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(host, "_connect", lambda *_: "shell")
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def say(self, _: object) -> str:
+        return self.texts.pop(0) if len(self.texts) > 1 else self.texts[0]
+
+    def log_in(self, seconds: float = 240) -> object:
+        alive = SimpleNamespace(poll=lambda: None, check=lambda: None)
+        return host._log_in(alive, alive, prepared(), 22, seconds, lambda _: None)
 
 
-def test_a_configuration_that_bash_cannot_read_is_an_error_with_an_image_that_adds_nothing(
-    tmp_path: Path, image: HostImage
-) -> None:
-    built = mkinitcpio(tmp_path, image, "rx560", conf="MODULES=()\nfi\n")
-    assert built.status == 1
-    assert "syntax error" in built.messages[0]
-    assert (tmp_path / "configured.cpio").read_bytes() == b""
+def test_a_host_that_says_it_is_ready_is_logged_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Console(monkeypatch, "", "Loading Linux", f"Loading Linux\n{READY}").log_in() == "shell"
+
+
+def test_a_host_that_gives_up_is_told_with_the_end_of_its_console(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "first\nDRYBOOT: no root device x\nlast"
+    with pytest.raises(HostDoesNotBoot, match=r"(?s)^the initramfs gave up: no root device x\n.*first.*last"):
+        Console(monkeypatch, "", said).log_in()
+
+
+def test_grub_goes_on_after_an_error_or_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = "error: file `/boot/initramfs.img' not found.\n"
+    assert Console(monkeypatch, error, error + "Loading", error + READY).log_in() == "shell"
+    with pytest.raises(HostDoesNotBoot, match=r"GRUB stopped: file `/boot/initramfs.img' not found"):
+        Console(monkeypatch, error).log_in()
+
+
+def test_a_host_that_says_nothing_of_the_kind_in_time_is_a_lab_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LabFault, match=r"(?s)not up in time.*Loading Linux"):
+        Console(monkeypatch, "Loading Linux").log_in(seconds=5)

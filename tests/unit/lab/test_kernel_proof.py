@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from pipeline.errors import LabFault
 from pipeline.lab import kernel_proof
 from pipeline.lab.image import HostImage
-from pipeline.lab.kernel_proof import RAN, boot_tiny, kvm_problem
+from pipeline.lab.kernel_proof import RAN, boot_tiny, kvm_problem, remembered_kvm_problem
 from pipeline.lab.toolchain import Qemu
 
 Stub = Callable[[str], Qemu]
@@ -20,8 +21,9 @@ Stub = Callable[[str], Qemu]
 @pytest.fixture
 def image(tmp_path: Path) -> HostImage:
     return HostImage(
+        name="image",
         root=tmp_path / "root",
-        label="root",
+        grub=tmp_path / "grub",
         kernel=tmp_path / "vmlinuz",
         release="6.12",
         tree=tmp_path,
@@ -135,3 +137,26 @@ def test_a_device_alone_proves_nothing(
     monkeypatch.setattr(kernel_proof, "_KVM_SECONDS", 120)
     assert "(KVM internal error)" in kvm_problem(stub("echo KVM internal error; exec sleep 600"), image)
     assert kvm_problem(stub(f"echo {RAN}"), image) == ""
+
+
+def test_what_was_proven_is_remembered_until_qemu_or_the_machine_s_start_is_another(
+    stub: Stub, image: HostImage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DRYBOOT_CACHE", str(tmp_path / "cache"))
+    answers = iter(["no", "still no"])
+    monkeypatch.setattr(kernel_proof, "kvm_problem", lambda *_: next(answers))
+    qemu = stub("exit 0")
+    assert [remembered_kvm_problem(qemu, image) for _ in range(2)] == ["no", "no"]
+    assert remembered_kvm_problem(replace(qemu, version="12.0"), image) == "still no"
+    assert len(list((tmp_path / "cache/kvm").iterdir())) == 1
+
+
+def test_what_took_too_long_is_not_remembered(
+    stub: Stub, image: HostImage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DRYBOOT_CACHE", str(tmp_path / "cache"))
+    slow = boot(stub("exec sleep 60"), image, seconds=0.2)
+    monkeypatch.setattr(kernel_proof, "kvm_problem", lambda *_: slow)
+    assert remembered_kvm_problem(stub("exit 0"), image) == slow
+    monkeypatch.setattr(kernel_proof, "kvm_problem", lambda *_: "")
+    assert remembered_kvm_problem(stub("exit 0"), image) == ""

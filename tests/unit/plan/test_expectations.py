@@ -33,6 +33,7 @@ def test_rx560() -> None:
         "cmdline[udev.log_priority=3]": ("udev.log_priority=3", "s.yaml:16:30"),
         "cmdline[iommu=pt]": ("iommu=pt", "s.yaml:16:51"),
         "initramfs[/etc/mkinitcpio.d/linux612.preset]": ("exit status 0", "s.yaml:17:3"),
+        "boot-loader[/boot/grub/grub.cfg]": ("exit status 0", "s.yaml:15:15"),
         "boots[/boot/initramfs-6.12-x86_64.img]": ("reachable", "s.yaml:17:3"),
         "iommu[amd]": ("on", "s.yaml:67:15"),
         "present[01:00.0]": ("1002:67ef subsystem 148c:2385 rev e5", "s.yaml:67:15"),

@@ -1,0 +1,74 @@
+"""What makes L1 look like the host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.lab.image import HostImage
+from pipeline.lab.initcpio.config import read_preset
+from pipeline.lab.overlay import Put
+from pipeline.lab.shape import READY, access, removals, shape
+from pipeline.lab.shell import KeyPair
+from pipeline.plan import Plan, resolve
+from pipeline.scenario import read
+
+KEY = KeyPair(private=b"private", public=b"ssh-ed25519 public")
+
+
+def plan(name: str) -> Plan:
+    return resolve(read(name))
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> HostImage:
+    (tmp_path / "vmlinuz").write_bytes(b"kernel")
+    paths = dict.fromkeys(("root", "tree", "base", "tiny", "grub"), tmp_path)
+    return HostImage(
+        name="image",
+        kernel=tmp_path / "vmlinuz",
+        release="6.12.1",
+        distribution="Debian 13",
+        packages={},
+        **paths,
+    )
+
+
+def test_the_host_has_the_names_and_paths_of_its_distribution(image: HostImage) -> None:
+    found = shape(plan("rx560"), image)
+    assert b"NAME='Manjaro Linux'\n" in found["/usr/lib/os-release"].data
+    assert found["/boot/vmlinuz-6.12-x86_64"].data == b"kernel"
+    assert found["/usr/share/edk2/x64/OVMF_CODE.4m.fd"].link == "/usr/share/OVMF/OVMF_CODE_4M.fd"
+    assert READY.encode() in found["/etc/systemd/system/dryboot-ready.service"].data
+    assert not [path for path in found if "ssh_host" in path]
+
+
+def test_the_kernel_is_there_under_one_name(image: HostImage) -> None:
+    assert removals(plan("rx560"), image) == tuple(
+        f"/boot/{kind}-6.12.1" for kind in ("vmlinuz", "config", "System.map")
+    )
+
+
+def test_the_lab_gets_in_with_its_keys() -> None:
+    found = access(visitor=KEY, host_key=KEY)
+    assert found["/root/.ssh/authorized_keys"] == Put(data=KEY.public, mode=0o600)
+    assert found["/etc/ssh/ssh_host_ed25519_key"] == Put(data=KEY.private, mode=0o600)
+    assert found["/etc/ssh/ssh_host_ed25519_key.pub"] == Put(data=KEY.public)
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "images", "config"),
+    [
+        ("rx560", "/etc/mkinitcpio.d/linux612.preset", ["default"], ""),
+        ("rx560-2019", "/etc/mkinitcpio.d/linux419.preset", ["default", "fallback"], "/etc/mkinitcpio.conf"),
+    ],
+)
+def test_presets_are_those_of_their_year(
+    tmp_path: Path, image: HostImage, name: str, preset: str, images: list[str], config: str
+) -> None:
+    path = tmp_path / "preset"
+    path.write_bytes(shape(plan(name), image)[preset].data)
+    found = read_preset(path)
+    assert [one.name for one in found] == images
+    assert {one.config for one in found} == {config}
