@@ -68,7 +68,8 @@ def _prepare(fresh: Path, suite: str, progress: Progress) -> None:
     release = images[0].name.removeprefix("vmlinuz-")
     # Where /usr is merged by the packages themselves, and where it is not.
     modules = next(
-        (path for name in ("usr/lib", "lib") if (path := unpacked / name / "modules" / release).is_dir()), None
+        (path for name in ("usr/lib", "lib") if (path := unpacked / name / "modules" / release).is_dir()),
+        None,
     )
     if modules is None:
         raise LabFault(f"{images[0].name} of {suite} comes without modules")
@@ -89,7 +90,9 @@ def _prepare(fresh: Path, suite: str, progress: Progress) -> None:
 
 def _depmod(unpacked: Path, tree: Path, release: str) -> None:
     """Write the indexes of `release` below `tree`: a package that was only unpacked has none."""
-    program = next((path for name in ("usr/bin", "bin") if (path := unpacked / name / "kmod").is_file()), None)
+    program = next(
+        (path for name in ("usr/bin", "bin") if (path := unpacked / name / "kmod").is_file()), None
+    )
     if program is None:
         raise LabFault("the suite's kmod was not unpacked")
     libraries = ":".join(str(unpacked / name) for name in _LIBRARIES)
