@@ -36,7 +36,7 @@ def needs(data: bytes) -> Needs | None:
         return None
     try:
         return _needs(data)
-    except struct.error as error:
+    except (struct.error, OverflowError) as error:
         raise ValueError(f"a damaged program: {error}") from error
 
 

@@ -30,6 +30,6 @@ def release_of(image: Path) -> str:
         (offset,) = _POINTER.unpack_from(head, _POINTER_AT)
         stream.seek(offset + _BASE)
         words = stream.read(_LONGEST).partition(b"\0")[0].split()
-    if not offset or not words or not _RELEASE.match(words[0]):
+    if not words or not _RELEASE.match(words[0]):
         raise ValueError("a kernel image without a release")
     return words[0].decode("ascii", errors="replace")
