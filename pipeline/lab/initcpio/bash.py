@@ -1,7 +1,7 @@
 """Has bash read a file of the host's, and takes back what it holds.
 
-The file sees no environment of ours, cannot write into a file, and is ended when it takes or says too much.
-What it asks of the file system, it asks of this machine's.
+The file sees no environment of ours, cannot put a byte into any file, and is ended when it takes or says too
+much. What it asks of the file system, it asks of this machine's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,17 @@ def read(script: str, path: Path, shown: str) -> list[str]:
     Raises ValueError with bash's message where the file cannot be read, LabFault where bash cannot run.
     """
     argv = ["setpriv", "--pdeathsig", "KILL", "--", "prlimit", "--fsize=0", "--core=0", "--"]
-    argv += ["bash", "--norc", "--noprofile", "-c", f"{script}printf '{_END}\\0'", "bash", str(path)]
+    argv += [
+        "bash",
+        "--norc",
+        "--noprofile",
+        "-o",
+        "noclobber",
+        "-c",
+        f"{script}printf '{_END}\\0'",
+        "bash",
+        str(path),
+    ]
     try:
         process = subprocess.Popen(
             argv,
@@ -35,6 +45,8 @@ def read(script: str, path: Path, shown: str) -> list[str]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            # SIGXFSZ stays ignored: what writes is told that it cannot, and goes on.
+            restore_signals=False,
         )
     except OSError as error:
         raise LabFault(f"bash could not read {shown}: {error}") from error

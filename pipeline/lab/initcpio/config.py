@@ -82,7 +82,10 @@ class Config:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preset:
-    """One image of a preset file; what the file leaves out is empty. `microcode` is the deprecated setting."""
+    """One image of a preset file; what the file leaves out is empty.
+
+    `microcode` is what mkinitcpio calls a deprecated setting by: its value, or ALL_microcode.
+    """
 
     name: str
     image: str
@@ -163,7 +166,7 @@ def read_preset(path: Path, *, shown: str = "") -> tuple[Preset, ...]:
                 uki=uki,
                 cmdline=cmdline,
                 splash=splash,
-                microcode=microcode or all_microcode,
+                microcode=microcode or ("ALL_microcode" if all_microcode else ""),
             )
         )
     return tuple(found)

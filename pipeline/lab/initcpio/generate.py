@@ -64,6 +64,7 @@ def build_one(host: Host, options: Options, *, preset: str) -> int:
     if image.status:
         host.messages.append(INCOMPLETE)
     else:
+        host.messages.append("  -> Early uncompressed CPIO image generation successful")
         host.msg("Initcpio image generation successful")
     _unified(host, options, preset, release, kernel, data)
     _post_hooks(host)

@@ -58,6 +58,7 @@ _MODULES = MappingProxyType(
         "kms": (_Modules(patterns=("/drivers/char/agp/", "/drivers/gpu/drm/")),),
         "mdadm_udev": (_Modules(patterns=("drivers/md/",), without="dm-"),),
         "net": (_Modules(patterns=("/drivers/net/",)),),
+        "resume": (_Modules(always=("crypto-lzo", "crypto-lz4")),),
         "systemd": (_Modules(always=("crypto-lzo", "crypto-lz4")),),
     }
 )
@@ -79,7 +80,7 @@ _WITHOUT_EFFECT = frozenset(
             "consolefont",
             "sd-vconsole",
         ),
-        *("shutdown", "sd-shutdown", "hostdata", "strip", "usr", "sleep", "resume", "uresume"),
+        *("shutdown", "sd-shutdown", "hostdata", "strip", "usr", "sleep", "uresume"),
     }
 )
 

@@ -10,8 +10,20 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
+_PATTERN = frozenset("*?[")
 _SUFFIX = re.compile(r"\.ko(\.xz|\.zst|\.gz)?$")
+# Modules that no index names and mkinitcpio adds (add_module() of v41).
+_QUIRKS = MappingProxyType(
+    {
+        "fat": ("nls_ascii", "nls_cp437"),
+        "ocfs2": ("configfs",),
+        "btrfs": ("libcrc32c",),
+        "f2fs": ("crypto_crc32",),
+        "ext4": ("crypto_crc32c",),
+    }
+)
 
 
 def module_name(path: str) -> str:
@@ -56,20 +68,21 @@ class ModuleTree:
 
     @cached_property
     def _named_aliases(self) -> dict[str, list[str]]:
-        """Aliases that are names, not devices: softdeps such as ext4's crc32c use them."""
+        """Aliases that are names, not patterns: softdeps such as ext4's crc32c use them."""
         found: dict[str, list[str]] = {}
         for pattern, name in self._aliases:
-            if ":" not in pattern:
+            if not _PATTERN & set(pattern):
                 found.setdefault(pattern.replace("-", "_"), []).append(name.replace("-", "_"))
         return found
 
     @cached_property
-    def _softdeps(self) -> dict[str, tuple[str, ...]]:
-        found = {}
+    def _softdeps(self) -> dict[str, list[str]]:
+        """Of each module; it may have several lines."""
+        found: dict[str, list[str]] = {}
         for line in self._lines("modules.softdep"):
             parts = line.split()
             if len(parts) > 2 and parts[0] == "softdep":
-                found[parts[1].replace("-", "_")] = tuple(
+                found.setdefault(parts[1].replace("-", "_"), []).extend(
                     part.replace("-", "_") for part in parts[2:] if not part.endswith(":")
                 )
         return found
@@ -108,6 +121,7 @@ class ModuleTree:
             found.add(path)
             todo += [module_name(need) for need in needs]
             todo += self._softdeps.get(name, ())
+            todo += _QUIRKS.get(name, ())
         return found
 
     def path_of(self, name: str) -> str:

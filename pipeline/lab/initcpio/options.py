@@ -12,41 +12,41 @@ from types import MappingProxyType
 
 _NAME = "mkinitcpio"
 
-# Every option of the real one: short name, long names, whether it takes an argument.
+# Every option of the real one, in its order: short name, long names, whether it takes an argument.
 _OPTIONS: tuple[tuple[str, tuple[str, ...], bool], ...] = (
-    ("A", ("addhooks", "add"), True),
+    ("A", ("add", "addhooks"), True),
+    ("I", ("include",), True),
     ("c", ("config",), True),
     ("g", ("generate",), True),
+    ("D", ("hookdir",), True),
+    ("H", ("hookhelp",), True),
+    ("h", ("help",), False),
     ("k", ("kernel",), True),
+    ("L", ("listhooks",), False),
+    ("M", ("automods",), False),
+    ("r", ("moduleroot",), True),
     ("n", ("nocolor",), False),
-    ("p", ("preset",), True),
+    ("", ("nopost",), False),
     ("P", ("allpresets",), False),
+    ("p", ("preset",), True),
+    ("R", ("remove",), False),
     ("S", ("skiphooks",), True),
     ("s", ("save",), False),
-    ("U", ("uki", "uefi"), True),
+    ("d", ("generatedir",), True),
+    ("t", ("builddir",), True),
     ("V", ("version",), False),
     ("v", ("verbose",), False),
     ("z", ("compress",), True),
-    ("", ("cmdline",), True),
-    ("", ("kernelimage",), True),
-    ("", ("no-cmdline",), False),
-    ("", ("no-ukify",), False),
-    ("", ("nopost",), False),
-    ("", ("osrelease",), True),
-    ("", ("splash",), True),
-    ("", ("uefistub",), True),
-    ("", ("ukiconfig",), True),
-    ("D", ("hookdir",), True),
-    ("H", ("hookhelp",), True),
-    ("I", ("include",), True),
-    ("L", ("listhooks",), False),
-    ("M", ("automods",), False),
-    ("R", ("remove",), False),
-    ("d", ("generatedir",), True),
-    ("h", ("help",), False),
-    ("r", ("moduleroot",), True),
-    ("t", ("builddir",), True),
+    ("U", ("uki", "uefi"), True),
     ("", ("microcode",), True),
+    ("", ("splash",), True),
+    ("", ("kernelimage",), True),
+    ("", ("uefistub",), True),
+    ("", ("cmdline",), True),
+    ("", ("osrelease",), True),
+    ("", ("no-cmdline",), False),
+    ("", ("ukiconfig",), True),
+    ("", ("no-ukify",), False),
 )
 # What the substitute would have to do and does not.
 REFUSED = frozenset(
@@ -95,7 +95,7 @@ def parse(arguments: Sequence[str]) -> Options:
         match name:
             case "skiphooks":
                 skip += value.split(",")
-            case "addhooks":
+            case "add":
                 add += value.split(",")
             case "preset":
                 # A preset after -P is one more; -P after a preset replaces it.
@@ -136,7 +136,7 @@ def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _long(word: str, left: list[str]) -> tuple[str, str]:
     written, _, value = word[2:].partition("=")
-    fitting = [written] if written in _LONG else sorted(name for name in _LONG if name.startswith(written))
+    fitting = [written] if written in _LONG else [name for name in _LONG if name.startswith(written)]
     if not fitting:
         raise Usage(f"{_NAME}: unrecognized option '--{written}'")
     if len(fitting) > 1:

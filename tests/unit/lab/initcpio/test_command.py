@@ -101,6 +101,7 @@ def test_what_a_build_from_a_preset_prints(mkinitcpio: Command) -> None:
         ),
         "==> Generating module dependencies",
         f"==> Creating zstd-compressed initcpio image: '{IMAGE}'",
+        "  -> Early uncompressed CPIO image generation successful",
         "==> Initcpio image generation successful",
     )
     (image,) = done.images
@@ -180,7 +181,7 @@ def test_no_presets_at_all(mkinitcpio: Command, root: Path) -> None:
         ("", "Preset file '/etc/mkinitcpio.d/linux612.preset' is empty or does not contain any presets."),
         (
             PRESET + "ALL_microcode=(/boot/*-ucode.img)\n",
-            "Deprecated option '/boot/*-ucode.img' found. "
+            "Deprecated option 'ALL_microcode' found. "
             "Update '/etc/mkinitcpio.d/linux612.preset' to use the 'microcode' hook instead.",
         ),
     ],

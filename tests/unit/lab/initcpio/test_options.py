@@ -57,7 +57,7 @@ def test_what_is_asked_for(arguments: list[str], expected: Options) -> None:
         (["--generate"], "mkinitcpio: option '--generate' requires an argument"),
         (["--preset="], "mkinitcpio: option '--preset' requires an argument"),
         (["--allpresets=x"], "mkinitcpio: option '--allpresets' doesn't allow an argument"),
-        (["--no"], "mkinitcpio: option '--no' is ambiguous; possibilities: 'no-cmdline' 'no-ukify' 'nocolor' 'nopost'"),
+        (["--no"], "mkinitcpio: option '--no' is ambiguous; possibilities: 'nocolor' 'nopost' 'no-cmdline' 'no-ukify'"),
         (["-D", "/hooks"], "mkinitcpio: --hookdir is not known to this substitute for mkinitcpio"),
         (["-R"], "mkinitcpio: --remove is not known to this substitute for mkinitcpio"),
     ],
