@@ -110,8 +110,8 @@ def assemble(
     if chosen.modconf:
         image.entries += _modprobe_d(host_root, copier)
     early = tuple(_early_modules(config, image, chosen, tree))
-    # systemd's list is the array as it is written (install/systemd).
-    image.early = config.modules if image.start == "systemd" else early
+    # systemd's list is the array as it is written, whatever the kernel has (install/systemd).
+    image.early = config.systemd_modules if image.start == "systemd" else early
     _binaries(config, image, copier)
     _files(config, image, copier)
     paths = tree.files(chosen.modules)

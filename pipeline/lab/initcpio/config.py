@@ -39,6 +39,9 @@ for _dryboot_name in {" ".join(_ARRAYS)}; do
     _dryboot_array "$_dryboot_name"
 done
 printf '%s\0' "${{COMPRESSION-}}"
+# systemd's hook reads the file once more, with nullglob left on by its own functions (install/systemd of v41):
+# an optional `name?` without quotes is a pattern then, and vanishes.
+(shopt -s nullglob; unset MODULES; . "$1" >/dev/null 2>&1; _dryboot_array MODULES)
 """
 _PRESET_VALUES = ("kver", "config", "cmdline", "splash")
 _READ_PRESET = rf"""{_PRINT_ARRAY}
@@ -70,7 +73,10 @@ done
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """What a mkinitcpio.conf asks for; `compression` is empty where it leaves that open."""
+    """What a mkinitcpio.conf asks for; `compression` is empty where it leaves that open.
+
+    `systemd_modules` is MODULES as systemd's hook reads it: without what is optional.
+    """
 
     modules: tuple[str, ...]
     binaries: tuple[str, ...]
@@ -78,6 +84,7 @@ class Config:
     hooks: tuple[str, ...]
     compression: str = ""
     compression_options: tuple[str, ...] = ()
+    systemd_modules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,13 +125,15 @@ def read_config(path: Path, *, drop_ins: Sequence[Path] = (), shown: str = "") -
 def _config(fields: list[str]) -> Config:
     rest = iter(fields)
     arrays = {name: _counted(rest) for name in _ARRAYS}
+    compression = next(rest)
     return Config(
         modules=arrays["MODULES"],
         binaries=arrays["BINARIES"],
         files=arrays["FILES"],
         hooks=arrays["HOOKS"],
-        compression=next(rest),
+        compression=compression,
         compression_options=arrays["COMPRESSION_OPTIONS"],
+        systemd_modules=_counted(rest),
     )
 
 

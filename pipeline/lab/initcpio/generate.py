@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import tempfile
@@ -37,7 +38,7 @@ def build_one(host: Host, options: Options, *, preset: str) -> int:
     with host.base.open("rb") as stream:
         base = archive.contents(stream)
     image = assemble(
-        Config(modules=config.modules, binaries=config.binaries, files=config.files, hooks=tuple(names)),
+        dataclasses.replace(config, hooks=tuple(names)),
         host_root=host.root,
         tree=tree,
         modaliases=host.modaliases,

@@ -32,6 +32,7 @@ def test_the_four_arrays(tmp_path: Path) -> None:
         binaries=("/usr/bin/true",),
         files=("/etc/a",),
         hooks=("base", "udev", "modconf"),
+        systemd_modules=("vfio_pci", "vfio", "x?"),
     )
 
 
@@ -294,3 +295,9 @@ b_microcode=/boot/b.img
         "ALL_microcode",
     )
     assert (b.uki, b.cmdline, b.splash, b.microcode) == ("/efi/b.efi", "/b", "", "/boot/b.img")
+
+
+def test_systemd_s_list_lacks_what_is_optional_and_not_quoted(tmp_path: Path) -> None:
+    found = config(tmp_path, "MODULES=(vfio_pci no_such? 'quoted?')\nMODULES+=(vfio)\n")
+    assert found.modules == ("vfio_pci", "no_such?", "quoted?", "vfio")
+    assert found.systemd_modules == ("vfio_pci", "quoted?", "vfio")
