@@ -142,12 +142,15 @@ def _counted(fields: Iterator[str]) -> tuple[str, ...]:
 
 
 def in_order(names: Sequence[str]) -> list[str]:
-    """Names of drop-ins in the order in which they are read: numbers in them count as numbers (sort(1) -V)."""
+    """Names of drop-ins in the order in which they are read: numbers in them count as numbers.
+
+    As mkinitcpio does it, with sort(1) -Vu: of names that differ only in leading zeros one is left.
+    """
     try:
         done = subprocess.run(
             ["sort", "-zVu"],
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
-            input=b"".join(os.fsencode(name) + b"\0" for name in names),
+            input=b"".join(os.fsencode(name) + b"\0" for name in sorted(names)),
             capture_output=True,
             timeout=10,
             check=True,

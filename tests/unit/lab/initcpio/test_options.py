@@ -55,6 +55,7 @@ def test_what_is_asked_for(arguments: list[str], expected: Options) -> None:
         (["-g", ""], "mkinitcpio: option '-g' requires an argument"),
         (["-vk"], "mkinitcpio: option '-k' requires an argument"),
         (["--generate"], "mkinitcpio: option '--generate' requires an argument"),
+        (["--generate", ""], "mkinitcpio: option '--generate' requires an argument"),
         (["--preset="], "mkinitcpio: option '--preset' requires an argument"),
         (["--allpresets=x"], "mkinitcpio: option '--allpresets' doesn't allow an argument"),
         (["--no"], "mkinitcpio: option '--no' is ambiguous; possibilities: 'nocolor' 'nopost' 'no-cmdline' 'no-ukify'"),
