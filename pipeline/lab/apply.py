@@ -26,7 +26,7 @@ LAB_PARAMETERS = (
     'rw console=ttyS0 mitigations=off lsm=capability log_buf_len=4M dyndbg="func really_probe +p"'
 )
 # How the substitute of mkinitcpio begins a line about what it did not do as the real one.
-STAND_IN = "  -> stand-in: "
+STAND_IN = "stand-in: "
 _KEPT = 8
 _KEPT_SECONDS = 3600
 

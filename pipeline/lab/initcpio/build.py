@@ -1,4 +1,4 @@
-"""Builds an initramfs from a mkinitcpio configuration, for the machine that a board describes.
+"""Builds the part of an initramfs that a mkinitcpio configuration decides, for the machine that a board describes.
 
 Reproduces what mkinitcpio v41 was measured to do with vfio: MODULES are added whatever autodetect drops, in
 the order of the array; modconf copies modprobe.d; a module that the kernel lacks is an error and exit status
@@ -7,17 +7,20 @@ the order of the array; modconf copies modprobe.d; a module that the kernel lack
 
 from __future__ import annotations
 
-import lzma
-import struct
-from collections.abc import Iterable, Iterator, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from pipeline.lab.initcpio import archive
+from pipeline.lab.initcpio import archive, hooks, rooted
 from pipeline.lab.initcpio.config import Config
+from pipeline.lab.initcpio.copied import Copier, Missing
+from pipeline.lab.initcpio.modfile import unpacked
 from pipeline.lab.initcpio.modules import ModuleTree
 
 INIT = Path(__file__).with_name("init.sh")
+ROOT = Path(__file__).with_name("root.sh")
 INDEXES = (
     "modules.dep.bin",
     "modules.alias.bin",
@@ -28,33 +31,15 @@ INDEXES = (
     "modules.devname",
     "modules.order",
 )
-# Hooks that add nothing which this board and its root file system need.
-_WITHOUT_EFFECT = {
-    "base",
-    "udev",
-    "microcode",
-    "keymap",
-    "consolefont",
-    "sd-vconsole",
-    "fsck",
-    "shutdown",
-    "resume",
-}
-_KEYBOARD = ("hid_generic", "usbhid", "xhci_pci", "atkbd", "i8042")
-_FILESYSTEMS = ("ext4",)
-_SIGNED = b"~Module signature appended~\n"
-_SIGNATURE_INFO = struct.Struct(">8BI")
-_TRACE_SECTION = b"__mcount_loc\0"
-_XZ_MAGIC = b"\xfd7zXZ\0"
-_KMS_PATH = "/drivers/gpu/drm/"
-_BLOCK_PATHS = (
-    "/drivers/block/",
-    "/drivers/virtio/",
-    "/drivers/nvme/",
-    "/drivers/ata/",
-    "/drivers/scsi/",
-    "/drivers/mmc/",
+_MODPROBE_D = ("/etc/modprobe.d", "/usr/lib/modprobe.d")
+_SYSTEMD = (
+    "HOOKS asks for systemd's init in the initramfs; systemd itself did not run there: MODULES were loaded one after "
+    "another beside the udev trigger, as its two units do (from systemd 259 on also beside each other)"
 )
+_HOST_HOOKS = "/etc/initcpio/install"
+_PACKAGED_HOOKS = "/usr/lib/initcpio/install"
+
+Start = Literal["udev", "systemd", "base", ""]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,14 +52,22 @@ class Built:
 
 
 @dataclass(slots=True)
-class _Image:
-    modules: set[str] = field(default_factory=set)
+class Image:
+    """What goes into an image, and what is said while it is put together.
+
+    `start` is whose init it is: of base with udev, of systemd, of base alone, or none. `early` are the modules
+    that this init loads, in order.
+    """
+
     entries: list[archive.Entry] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     stand_ins: list[str] = field(default_factory=list)
     status: int = 0
+    start: Start = ""
+    early: tuple[str, ...] = ()
 
     def error(self, text: str) -> None:
+        """Say it as mkinitcpio does; the exit status will be 1."""
         self.messages.append(f"==> ERROR: {text}")
         self.status = 1
 
@@ -85,108 +78,146 @@ def build(
     """Write the part of the initramfs that depends on the configuration to `target`.
 
     `host_root` holds the host's /etc as rendered; `modaliases` are those of the machine's devices, which
-    autodetect and kms look at. Never raises for what the configuration gets wrong: that is in the result.
+    autodetect looks at. Never raises for what the configuration gets wrong: that is in the result.
     """
-    image = _Image()
-    for hook in config.hooks:
-        _hook(hook, config, image, host_root, tree, modaliases)
-    early = list(_early_modules(config, image, tree))
-    image.entries += _files(config, image, host_root)
-    image.entries.append(archive.file("init", INIT.read_bytes(), executable=True))
-    image.entries.append(archive.file("dryboot-modules", f"early_modules='{' '.join(early)}'\n".encode()))
-    image.entries += _module_entries(tree, image.modules)
-    image.entries.append(archive.directory("new_root"))
+    image = assemble(config, host_root=host_root, tree=tree, modaliases=modaliases)
+    if image.status:
+        image.messages.append(INCOMPLETE)
     with target.open("wb") as stream:
         archive.write(image.entries, stream)
-    if image.status:
+    said = tuple(line for line in image.messages if line.startswith(("==> ERROR", "==> WARNING")))
+    return Built(status=image.status, messages=said, stand_ins=tuple(image.stand_ins))
+
+
+INCOMPLETE = "==> WARNING: errors were encountered during the build. The image may not be complete."
+
+
+def assemble(
+    config: Config,
+    *,
+    host_root: Path,
+    tree: ModuleTree,
+    modaliases: Sequence[str],
+    base: Mapping[str, str] | None = None,
+) -> Image:
+    """The members of the image besides those of `base` (see archive.contents)."""
+    image = Image(start=_start(config.hooks))
+    copier = Copier(root=host_root, base=base or {})
+    machine = hooks.of_machine(tree, modaliases)
+    chosen = hooks.Chosen()
+    for hook in config.hooks:
+        _run_hook(hook, image, chosen, host_root, tree, machine)
+    if chosen.modconf:
+        image.entries += _modprobe_d(host_root, copier)
+    early = tuple(_early_modules(config, image, chosen, tree))
+    # systemd's list is the array as it is written, whatever the kernel has (install/systemd).
+    image.early = config.systemd_modules if image.start == "systemd" else early
+    _binaries(config, image, copier)
+    _files(config, image, copier)
+    paths = tree.files(chosen.modules)
+    if paths:
+        image.messages.append("==> Generating module dependencies")
+    else:
         image.messages.append(
-            "==> WARNING: errors were encountered during the build. The image may not be complete."
+            "==> WARNING: No modules were added to the image. This is probably not what you want."
         )
-    return Built(status=image.status, messages=tuple(image.messages), stand_ins=tuple(image.stand_ins))
+    image.entries += _module_entries(tree, paths, plain=tree.files([*machine, *early]))
+    image.entries += _init(image)
+    image.stand_ins += dict.fromkeys(chosen.stand_ins)
+    return image
 
 
-def _hook(
-    hook: str, config: Config, image: _Image, host_root: Path, tree: ModuleTree, modaliases: Sequence[str]
+def _start(names: Sequence[str]) -> Start:
+    """Whose /init is in the image: base and systemd put theirs there, the later one over the earlier."""
+    inits = [name for name in names if name in {"base", "systemd"}]
+    if not inits:
+        return ""
+    if inits[-1] == "systemd":
+        return "systemd"
+    return "udev" if "udev" in names else "base"
+
+
+def _run_hook(
+    hook: str, image: Image, chosen: hooks.Chosen, host_root: Path, tree: ModuleTree, machine: frozenset[str]
 ) -> None:
-    machine = (name for modalias in modaliases for name in tree.for_modalias(modalias))
-    autodetect = "autodetect" in config.hooks
-    match hook:
-        case "modconf":
-            for directory in ("usr/lib/modprobe.d", "etc/modprobe.d"):
-                for path in sorted((host_root / directory).glob("*.conf")):
-                    image.entries.append(archive.file(f"{directory}/{path.name}", path.read_bytes()))
-        case "kms":
-            image.modules |= tree.files(_below(tree, machine, (_KMS_PATH,)))
-        case "block":
-            image.modules |= tree.files(_below(tree, machine, _BLOCK_PATHS))
-        case "filesystems":
-            image.modules |= tree.files(_FILESYSTEMS)
-        case "keyboard":
-            image.modules |= tree.files(_KEYBOARD)
-        case "autodetect":
-            pass
-        case "systemd":
-            image.stand_ins.append(
-                "HOOKS asks for systemd's init in the initramfs; the one of the udev hook ran, which loads MODULES "
-                "before the udev trigger (systemd leaves the two unordered)"
-            )
-        case _ if hook in _WITHOUT_EFFECT:
-            pass
-        case _:
-            image.error(f"Hook '{hook}' cannot be found")
-    if not autodetect and hook in {"kms", "block"}:
-        note = f"without autodetect the real {hook} hook adds every driver; here those of the board"
-        if note not in image.stand_ins:
-            image.stand_ins.append(note)
+    own = [f"{folder}/{hook}" for folder in (_HOST_HOOKS, _PACKAGED_HOOKS)]
+    there = [path for path in own if rooted.inside(host_root, path).is_file()]
+    # /etc/initcpio goes before what packages install.
+    known = own[0] not in there and hooks.run(hook, chosen, tree, machine)
+    if known:
+        image.messages.append(f"  -> Running build hook: [{hook}]")
+    elif there:
+        image.error(
+            f"Hook '{hook}' is the host's own ({there[0]}); this substitute for mkinitcpio does not run it"
+        )
+    else:
+        image.error(f"Hook '{hook}' cannot be found")
 
 
-def _below(tree: ModuleTree, names: Iterable[str], folders: Sequence[str]) -> Iterator[str]:
-    return (name for name in names if any(folder in f"/{tree.path_of(name)}" for folder in folders))
+def _modprobe_d(host_root: Path, copier: Copier) -> Iterator[archive.Entry]:
+    for folder in _MODPROBE_D:
+        for path in sorted(rooted.inside(host_root, folder).glob("*.conf")):
+            try:
+                yield from copier.file(f"{folder}/{path.name}")
+            except Missing:
+                continue
 
 
-def _early_modules(config: Config, image: _Image, tree: ModuleTree) -> Iterator[str]:
+def _early_modules(config: Config, image: Image, chosen: hooks.Chosen, tree: ModuleTree) -> Iterator[str]:
+    """Add MODULES; those that init loads.
+
+    One that is built in, or found only by a name that it goes by, is not loaded (parse_config() of v41).
+    """
     for written in config.modules:
-        name = written.removesuffix("?")
-        if not tree.has(name):
-            if not written.endswith("?"):
-                image.error(f"module not found: '{name}'")
-            continue
-        image.modules |= tree.files([name])
-        yield name
+        name = written.removesuffix("?").replace("-", "_")
+        if tree.has(name):
+            chosen.modules.add(name)
+            if tree.is_module(name):
+                yield name
+        elif not written.endswith("?"):
+            image.error(f"module not found: '{name}'")
 
 
-def _files(config: Config, image: _Image, host_root: Path) -> Iterator[archive.Entry]:
-    for name in config.files:
-        path = host_root / name.lstrip("/")
-        if ".." in name.split("/") or not path.is_file():
-            image.error(f"file not found: '{name}'")
-            continue
-        yield archive.file(name.lstrip("/"), path.read_bytes())
+def _binaries(config: Config, image: Image, copier: Copier) -> None:
     for name in config.binaries:
-        image.error(f"BINARIES are not supported by this substitute: '{name}'")
+        try:
+            entries, errors, warnings = copier.program(name)
+        except Missing as missing:
+            image.error(str(missing))
+            continue
+        image.entries += entries
+        image.messages += [f"==> WARNING: {text}" for text in warnings]
+        for text in errors:
+            image.error(text)
 
 
-def _module_entries(tree: ModuleTree, paths: Iterable[str]) -> Iterator[archive.Entry]:
+def _files(config: Config, image: Image, copier: Copier) -> None:
+    for name in config.files:
+        try:
+            image.entries += copier.file(name)
+        except Missing as missing:
+            image.error(str(missing))
+
+
+def _module_entries(tree: ModuleTree, paths: Iterable[str], *, plain: set[str]) -> Iterator[archive.Entry]:
+    """Module files, those of `plain`, which may well be loaded, unpacked; and the indexes of all."""
     base = f"usr/lib/modules/{tree.release}"
     for path in sorted(paths):
-        yield archive.file(f"{base}/{path}", _unpacked((tree.directory / path).read_bytes()))
+        data = (tree.directory / path).read_bytes()
+        yield archive.file(f"{base}/{path}", unpacked(data) if path in plain else data)
     for name in INDEXES:
         index = tree.directory / name
         if index.exists():
             yield archive.file(f"{base}/{name}", index.read_bytes())
 
 
-def _unpacked(module: bytes) -> bytes:
-    """A module without compression, signature and table of trace points.
-
-    With amdgpu on an emulated processor that saves some 15 s of a boot: for each trace point the kernel searches
-    all symbols of the module (kernel/trace/ftrace.c test_for_valid_rec(); sampled, 6.12). What the module does
-    is the same. The file keeps its name: kmod goes by the first bytes, not by the name (libkmod-file.c).
-    """
-    plain = lzma.decompress(module) if module.startswith(_XZ_MAGIC) else module
-    if plain.endswith(_SIGNED):
-        # struct module_signature (include/linux/module_signature.h) lies between signature and marker.
-        end = len(plain) - len(_SIGNED) - _SIGNATURE_INFO.size
-        *_, size = _SIGNATURE_INFO.unpack_from(plain, end)
-        plain = plain[: end - size]
-    return plain.replace(_TRACE_SECTION, _TRACE_SECTION.replace(b"mcount", b"ignore"))
+def _init(image: Image) -> Iterator[archive.Entry]:
+    yield archive.directory("new_root")
+    if not image.start:
+        return
+    if image.start == "systemd":
+        image.stand_ins.append(_SYSTEMD)
+    settings = f"start={image.start}\nearly_modules={shlex.quote(' '.join(image.early))}\n"
+    yield archive.file("init", INIT.read_bytes(), executable=True)
+    yield archive.file("dryboot-root", ROOT.read_bytes())
+    yield archive.file("dryboot-modules", settings.encode())

@@ -21,7 +21,7 @@ from pipeline.plan import resolve
 from pipeline.scenario import read
 
 PLAN = resolve(read("rx560"))
-SAID = "==> Building image\n  -> stand-in: not the real one\n"
+SAID = "==> Building image\nstand-in: not the real one\n"
 
 
 class Sandbox:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import stat
 from pathlib import Path
 
@@ -11,60 +12,13 @@ import pytest
 from pipeline.lab.initcpio.build import INIT, Built, build
 from pipeline.lab.initcpio.config import Config
 from pipeline.lab.initcpio.modules import ModuleTree, module_name
+from tests.initcpio_trees import DISK, HDA, MACHINE, PATHS, kernel, read
 
-BOCHS = "pci:v00001234d00001111sv00001AF4sd00001100bc03sc80i00"
-HDA = "pci:v00008086d00002668sv00001AF4sd00001100bc04sc03i00"
-DISK = "virtio:d00000002v00001AF4"
-MACHINE = (BOCHS, HDA, DISK)
-
-PATHS = {
-    "bochs": "kernel/drivers/gpu/drm/tiny/bochs.ko",
-    "radeon": "kernel/drivers/gpu/drm/radeon/radeon.ko",
-    "drm": "kernel/drivers/gpu/drm/drm.ko",
-    "snd_hda_intel": "kernel/sound/pci/hda/snd-hda-intel.ko",
-    "virtio_blk": "kernel/drivers/block/virtio_blk.ko",
-    "ext4": "kernel/fs/ext4/ext4.ko",
-    "usbhid": "kernel/drivers/hid/usbhid/usbhid.ko",
-    "vfio": "kernel/drivers/vfio/vfio.ko",
-    "vfio_pci": "kernel/drivers/vfio/pci/vfio-pci.ko",
-    "vfio_iommu_type1": "kernel/drivers/vfio/vfio_iommu_type1.ko",
-    "vfio_virqfd": "kernel/drivers/vfio/vfio_virqfd.ko",
-}
-NEEDS = {
-    "bochs": ["drm"],
-    "radeon": ["drm"],
-    "vfio_pci": ["vfio"],
-    "vfio_iommu_type1": ["vfio"],
-}
-ALIASES = """\
-alias pci:v00001234d00001111sv*sd*bc*sc*i* bochs
-alias pci:v00001002d00005159sv*sd*bc*sc*i* radeon
-alias pci:v00008086d00002668sv*sd*bc*sc*i* snd_hda_intel
-alias virtio:d00000002v* virtio_blk
-"""
 VFIO_CONF = b"options vfio-pci ids=1234:1111,8086:2668\nsoftdep bochs pre: vfio-pci\n"
 VFIO_61 = ("vfio_pci", "vfio", "vfio_iommu_type1", "vfio_virqfd")
 VFIO_612 = VFIO_61[:3]
 HOOKS = ("base", "udev", "autodetect", "modconf", "kms", "keyboard", "block", "filesystems", "fsck")
 NO_MODCONF = tuple(hook for hook in HOOKS if hook != "modconf")
-
-
-def kernel(root: Path, release: str) -> ModuleTree:
-    tree = ModuleTree(root, release)
-    tree.directory.mkdir(parents=True)
-    there = {name: path for name, path in PATHS.items() if name != "vfio_virqfd" or release == "6.1"}
-    lines = [
-        f"{path}: {' '.join(PATHS[need] for need in NEEDS.get(name, []))}" for name, path in there.items()
-    ]
-    (tree.directory / "modules.dep").write_text("\n".join(lines) + "\n")
-    (tree.directory / "modules.dep.bin").write_bytes(b"index")
-    (tree.directory / "modules.alias").write_text(ALIASES)
-    (tree.directory / "modules.softdep").write_text("softdep ext4 pre: crc32c\n")
-    (tree.directory / "modules.builtin").write_text("kernel/drivers/ata/ahci.ko\n")
-    for name, path in there.items():
-        (tree.directory / path).parent.mkdir(parents=True, exist_ok=True)
-        (tree.directory / path).write_bytes(name.encode())
-    return tree
 
 
 @dataclasses.dataclass
@@ -82,22 +36,12 @@ class Image:
         return [path for path in self.members if "modprobe.d/" in path]
 
     @property
-    def early(self) -> bytes:
-        return self.members["dryboot-modules"][1]
+    def settings(self) -> list[str]:
+        return self.members["dryboot-modules"][1].decode().splitlines()
 
-
-def read(data: bytes) -> dict[str, tuple[int, bytes]]:
-    found = {}
-    at = 0
-    while True:
-        assert data[at : at + 6] == b"070701"
-        mode, size, name_size = (int(data[at + i : at + i + 8], 16) for i in (14, 54, 94))
-        name = data[at + 110 : at + 109 + name_size].decode()
-        if name == "TRAILER!!!":
-            return found
-        at += (110 + name_size + 3) // 4 * 4
-        found[name] = (mode, data[at : at + size])
-        at += (size + 3) // 4 * 4
+    @property
+    def early(self) -> list[str]:
+        return shlex.split(self.settings[1].removeprefix("early_modules="))[0].split()
 
 
 @pytest.fixture
@@ -120,7 +64,7 @@ def make(tmp_path: Path):
     ) -> Image:
         root = tmp_path / release
         tree = ModuleTree(root, release) if root.exists() else kernel(root, release)
-        config = Config(modules=modules, hooks=hooks, files=files, binaries=binaries)
+        config = Config(modules=modules, hooks=hooks, files=files, binaries=binaries, systemd_modules=modules)
         target = tmp_path / "out.cpio"
         built = build(config, host_root=host, tree=tree, modaliases=modaliases, target=target)
         raw = target.read_bytes()
@@ -136,7 +80,7 @@ def test_four_modules_with_a_kernel_that_has_them(make) -> None:
     image = make(VFIO_61, release="6.1")
     assert (image.built.status, image.built.messages) == (0, ())
     assert set(VFIO_61) <= image.modules
-    assert image.early == b"early_modules='vfio_pci vfio vfio_iommu_type1 vfio_virqfd'\n"
+    assert image.early == ["vfio_pci", "vfio", "vfio_iommu_type1", "vfio_virqfd"]
     assert image.modprobe_d == BOTH_CONFS
     assert image.members["etc/modprobe.d/vfio.conf"][1] == VFIO_CONF
 
@@ -149,7 +93,7 @@ def test_a_missing_module_is_an_error_and_the_image_is_written_all_the_same(make
         "==> WARNING: errors were encountered during the build. The image may not be complete.",
     )
     assert set(VFIO_612) <= image.modules
-    assert image.early == b"early_modules='vfio_pci vfio vfio_iommu_type1'\n"
+    assert image.early == ["vfio_pci", "vfio", "vfio_iommu_type1"]
     assert image.modprobe_d == BOTH_CONFS
     assert "init" in image.members
 
@@ -157,9 +101,9 @@ def test_a_missing_module_is_an_error_and_the_image_is_written_all_the_same(make
 def test_a_question_mark_makes_a_module_optional(make) -> None:
     image = make((*VFIO_612, "vfio_virqfd?"))
     assert (image.built.status, image.built.messages) == (0, ())
-    assert image.early == b"early_modules='vfio_pci vfio vfio_iommu_type1'\n"
+    assert image.early == ["vfio_pci", "vfio", "vfio_iommu_type1"]
     there = make((*VFIO_612, "vfio_virqfd?"), release="6.1")
-    assert there.early == b"early_modules='vfio_pci vfio vfio_iommu_type1 vfio_virqfd'\n"
+    assert there.early == ["vfio_pci", "vfio", "vfio_iommu_type1", "vfio_virqfd"]
 
 
 def test_without_modconf_no_modprobe_d_is_in_the_image(make) -> None:
@@ -179,22 +123,23 @@ def test_files_bring_the_one_configuration_without_modconf(make) -> None:
 def test_modules_are_loaded_in_the_order_of_the_array(make) -> None:
     image = make(("bochs", *VFIO_612))
     assert image.built.status == 0
-    assert image.early == b"early_modules='bochs vfio_pci vfio vfio_iommu_type1'\n"
+    assert image.early == ["bochs", "vfio_pci", "vfio", "vfio_iommu_type1"]
     assert {"bochs", "drm"} <= image.modules
 
 
 def test_softdeps_of_modprobe_d_are_not_followed(make) -> None:
     image = make(())
     assert image.built.status == 0
-    assert image.early == b"early_modules=''\n"
+    assert image.early == []
     assert "bochs" in image.modules
     assert not any(name.startswith("vfio") for name in image.modules)
     assert image.modprobe_d == BOTH_CONFS
 
 
 def test_kms_before_modconf_gives_the_same_image(make) -> None:
-    other = tuple(hook for hook in HOOKS if hook not in {"kms", "modconf"})
-    assert make(VFIO_612, ("kms", "modconf", *other)).raw == make(VFIO_612).raw
+    swapped = tuple({"kms": "modconf", "modconf": "kms"}.get(hook, hook) for hook in HOOKS)
+    assert swapped != HOOKS
+    assert make(VFIO_612, swapped).raw == make(VFIO_612).raw
 
 
 def test_kms_adds_the_gpu_driver_of_this_board_only(make) -> None:
@@ -210,10 +155,10 @@ def test_the_root_file_system_can_be_reached(make) -> None:
     assert make(hooks=("base", "udev")).modules == set()
 
 
-def test_built_in_modules_are_no_error_and_have_no_file(make) -> None:
+def test_built_in_modules_are_no_error_and_neither_a_file_nor_loaded(make) -> None:
     image = make(("ahci",))
     assert image.built.status == 0
-    assert image.early == b"early_modules='ahci'\n"
+    assert image.early == []
     assert "ahci" not in image.modules
 
 
@@ -231,18 +176,34 @@ def test_an_unknown_hook_is_an_error(make) -> None:
     assert "vfio_pci" in image.modules
 
 
-@pytest.mark.parametrize("name", ["/etc/none", "/etc/../etc/modprobe.d/vfio.conf", "/etc/modprobe.d"])
-def test_a_file_that_cannot_be_taken_is_an_error(make, name: str) -> None:
+@pytest.mark.parametrize("name", ["/etc/none", "/etc/../../secret", "/etc/modprobe.d", "/etc/circle", ""])
+def test_a_file_that_cannot_be_taken_is_an_error(make, tmp_path: Path, name: str) -> None:
+    (tmp_path / "secret").write_text("outside of the host")
+    (tmp_path / "host/etc/circle").symlink_to("circle")
     image = make(files=(name,))
     assert image.built.status == 1
     assert image.built.messages[0] == f"==> ERROR: file not found: '{name}'"
     assert not any(".." in path for path in image.members)
 
 
-def test_binaries_are_refused(make) -> None:
-    image = make(binaries=("/usr/bin/strace",))
-    assert image.built.status == 1
-    assert "BINARIES are not supported by this substitute: '/usr/bin/strace'" in image.built.messages[0]
+def test_binaries_come_with_what_they_need(make, tmp_path: Path) -> None:
+    program = tmp_path / "host/usr/bin/hello"
+    program.parent.mkdir(parents=True)
+    program.write_bytes(b"#!/usr/bin/python3 -I\n")
+    program.chmod(0o755)
+    for name in ("hello", "/usr/bin/hello"):
+        image = make(binaries=(name,))
+        assert image.built.status == 0
+        assert image.members["usr/bin/hello"] == (stat.S_IFREG | 0o755, b"#!/usr/bin/python3 -I\n")
+        assert image.built.messages == (
+            "==> WARNING: Possibly missing '/usr/bin/python3' for script: /usr/bin/hello",
+        )
+
+
+def test_a_binary_that_is_not_there_is_an_error(make) -> None:
+    assert make(binaries=("strace",)).built.messages[0] == "==> ERROR: binary not found: 'strace'"
+    assert make(binaries=("/usr/bin/x",)).built.messages[0] == "==> ERROR: file not found: '/usr/bin/x'"
+    assert make(binaries=("strace",)).built.status == 1
 
 
 def test_the_hooks_of_today_name_systemd_as_a_stand_in(make) -> None:
@@ -253,13 +214,81 @@ def test_the_hooks_of_today_name_systemd_as_a_stand_in(make) -> None:
     assert "systemd" in built.stand_ins[0]
 
 
-def test_without_autodetect_the_image_says_what_it_leaves_out(make) -> None:
-    built = make(hooks=tuple(hook for hook in HOOKS if hook != "autodetect")).built
-    assert [text.partition(" hook")[0] for text in built.stand_ins] == [
-        "without autodetect the real kms",
-        "without autodetect the real block",
-    ]
-    assert make().built.stand_ins == ()
+def test_systemd_gets_the_array_as_it_is_written(make) -> None:
+    hooks = tuple("systemd" if hook == "udev" else hook for hook in HOOKS)
+    image = make((*VFIO_612, "ahci", "no'such"), hooks)
+    assert image.settings[0] == "start=systemd"
+    assert image.early == [*VFIO_612, "ahci", "no'such"]
+    assert image.built.status == 1
+
+
+@pytest.mark.parametrize(
+    ("hooks", "start"),
+    [
+        (("base", "udev"), "udev"),
+        (("base",), "base"),
+        (("systemd",), "systemd"),
+        (("base", "systemd"), "systemd"),
+        (("systemd", "base"), "base"),
+        (("base", "udev", "systemd"), "systemd"),
+    ],
+)
+def test_whose_init_is_in_the_image(make, hooks: tuple[str, ...], start: str) -> None:
+    assert make(hooks=hooks).settings[0] == f"start={start}"
+
+
+@pytest.mark.parametrize("hooks", [("udev",), ("modconf",)])
+def test_without_base_and_systemd_there_is_no_init(make, hooks: tuple[str, ...]) -> None:
+    assert not {"init", "dryboot-modules"} & set(make(hooks=hooks).members)
+
+
+def test_hooks_before_autodetect_and_without_it_add_every_driver(make) -> None:
+    assert "radeon" not in make().modules
+    assert "radeon" in make(hooks=("base", "udev", "kms", "autodetect")).modules
+    assert "radeon" in make(hooks=("base", "udev", "kms")).modules
+    assert "radeon" not in make(hooks=("base", "udev", "autodetect", "kms")).modules
+
+
+def test_a_hook_that_nothing_here_needs_is_a_stand_in(make) -> None:
+    built = make(hooks=(*HOOKS, "encrypt", "lvm2")).built
+    assert built.status == 0
+    assert [text.split()[2] for text in built.stand_ins] == ["encrypt", "lvm2"]
+
+
+@pytest.mark.parametrize("folder", ["etc/initcpio/install", "usr/lib/initcpio/install"])
+def test_a_hook_of_the_host_s_own_is_an_error_that_says_so(make, tmp_path: Path, folder: str) -> None:
+    path = tmp_path / "host" / folder / "vfio"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    built = make(hooks=(*HOOKS, "vfio")).built
+    assert built.status == 1
+    assert f"Hook 'vfio' is the host's own (/{folder}/vfio)" in built.messages[0]
+
+
+def test_modules_found_by_another_name_are_in_the_image_and_not_loaded(make) -> None:
+    image = make(("fs-ext4",), ("base", "udev"))
+    assert image.built.status == 0
+    assert image.modules == {"ext4"}
+    assert image.early == []
+
+
+def test_modprobe_d_of_links_is_read_inside_the_host(make, tmp_path: Path) -> None:
+    (tmp_path / "secret.conf").write_text("outside")
+    folder = tmp_path / "host/etc/modprobe.d"
+    (folder / "out.conf").symlink_to("../../../secret.conf")
+    (folder / "in.conf").symlink_to("/etc/modprobe.d/README")
+    image = make()
+    assert "etc/modprobe.d/out.conf" not in image.members
+    assert image.members["etc/modprobe.d/in.conf"] == (stat.S_IFLNK | 0o777, b"/etc/modprobe.d/README")
+    assert image.members["etc/modprobe.d/README"][1] == b"not a configuration"
+
+
+def test_an_image_without_modules_is_warned_of(make) -> None:
+    built = make(hooks=("base", "udev")).built
+    assert built.status == 0
+    assert built.messages == (
+        "==> WARNING: No modules were added to the image. This is probably not what you want.",
+    )
 
 
 def test_the_image_has_an_init_and_the_indexes_of_kmod(make) -> None:

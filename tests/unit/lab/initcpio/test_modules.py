@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ kernel/arch/x86/crypto/crc32c-intel.ko.xz:
 kernel/sound/pci/hda/snd-hda-intel.ko.xz:
 kernel/drivers/loop-a.ko:
 kernel/drivers/loop-b.ko:
+kernel/drivers/many.ko:
 """
 ALIAS = """\
 # Aliases extracted from modules themselves.
@@ -32,6 +34,7 @@ alias vfio_pci:v*d*sv*sd*bc*sc*i* vfio-pci
 alias virtio:d00000002v* virtio_blk
 alias crc32c crc32c-intel
 alias fs-ext4 ext4
+alias platform:loop loop-a
 alias broken line with too many words
 """
 SOFTDEP = """\
@@ -39,6 +42,8 @@ SOFTDEP = """\
 softdep ext4 pre: crc32c
 softdep loop-a pre: loop-b post: ttm
 softdep loop_b pre: loop-a
+softdep many pre: crc32c
+softdep many post: platform:loop
 softdep short
 """
 BUILT_IN = "kernel/drivers/usb/host/xhci-pci.ko\nkernel/drivers/ata/ahci.ko\n"
@@ -98,6 +103,42 @@ def test_softdeps_of_the_kernel_count_also_by_an_alias(tree: ModuleTree) -> None
 
 def test_softdeps_in_a_circle_end(tree: ModuleTree) -> None:
     assert names(tree.files(["loop_a"])) == {"loop_a", "loop_b", "ttm"}
+
+
+def test_several_lines_of_softdeps_count_all(tree: ModuleTree) -> None:
+    assert names(tree.files(["many"])) == {"many", "crc32c_intel", "loop_a", "loop_b", "ttm"}
+
+
+def test_a_name_that_a_module_goes_by(tree: ModuleTree) -> None:
+    assert tree.named("fs-ext4") == {"ext4"}
+    assert tree.named("vfio-pci") == {"vfio_pci"}
+    assert tree.named("nosuch") == set()
+    assert tree.has("fs-ext4")
+    assert tree.has("fs_ext4")
+    assert not tree.is_module("fs-ext4")
+    assert tree.is_module("vfio-pci")
+
+
+def test_built_in_modules_go_by_their_aliases_too(tree: ModuleTree) -> None:
+    (tree.directory / "modules.builtin.modinfo").write_bytes(
+        b"lzo.alias=crypto-lzo\0lzo.license=GPL\0ahci.alias=pci:v*\0"
+    )
+    assert tree.has("crypto-lzo")
+    assert not tree.has("pci:v*")
+    assert tree.files(["crypto-lzo"]) == set()
+
+
+def test_modules_by_their_path(tree: ModuleTree) -> None:
+    assert tree.matching(re.compile("/drivers/(gpu|vfio)/")) == {
+        *("amdgpu", "ttm", "vfio_pci", "vfio_pci_core", "vfio"),
+    }
+    assert tree.matching(re.compile("^/kernel/fs"), without=re.compile("ext4")) == set()
+
+
+def test_what_the_kernel_does_not_say_is_added(tree: ModuleTree) -> None:
+    dep = tree.directory / "modules.dep"
+    dep.write_text(DEP + "kernel/fs/fat/fat.ko:\nkernel/fs/nls/nls_cp437.ko:\n")
+    assert names(tree.files(["fat"])) == {"fat", "nls_cp437"}
 
 
 def test_built_in_and_unknown_modules_have_no_files(tree: ModuleTree) -> None:
