@@ -27,6 +27,7 @@ def test_the_whole_document(failed) -> None:
         "accelerator": "tcg: as asked for",
         "stand_ins": [{"part": "kernel", "asked": "6.12", "ran": "6.12.117", "matters": "built-in drivers"}],
         "replacements": ["<memory> 8388608 KiB replaced by 262144 KiB: the lab's memory is small"],
+        "edited": [],
         "versions": {"QEMU of the lab": "11.1"},
         "seconds": {"boot": 42.5, "total": 189.29},
         "peak_memory_mib": 1503,
