@@ -17,6 +17,7 @@ from pipeline.errors import BadInput
 from pipeline.lab.device.function import Bar, BarKind, FunctionSpec
 from pipeline.lab.own_device import own_device
 from pipeline.pci import Address, IdPair
+from pipeline.plan.grouping import Rule, predict
 from pipeline.plan.model import Plan
 from pipeline.plan.topology import Kind, Node, PlannedBridge, PlannedFunction
 
@@ -63,7 +64,11 @@ def lay_out(plan: Plan) -> Board:
             place=plan.topology.nodes[0].place,
             hint="leave out I/O BARs or PCIe-to-PCI bridges that have nothing to do with what is passed through",
         )
-    writer = _Writer(arguments=list(_iommu(plan.host.cpu_vendor)))
+    joined = predict(plan.topology).joined.values()
+    writer = _Writer(
+        arguments=list(_iommu(plan.host.cpu_vendor)),
+        not_isolated=frozenset(join.member for join in joined if join.rule is Rule.NO_ACS),
+    )
     writer.bus(plan.topology.nodes, above=None)
     return Board(
         arguments=tuple(writer.arguments),
@@ -100,9 +105,13 @@ def _has_io(function: PlannedFunction) -> bool:
 
 @dataclass(kw_only=True, slots=True)
 class _Writer:
-    """Writes the devices of one bus after the other; `numbered` is the last bus number that firmware gave."""
+    """Writes the devices of one bus after the other; `numbered` is the last bus number that firmware gave.
+
+    `not_isolated`: what is in the group of the port above it.
+    """
 
     arguments: list[str]
+    not_isolated: frozenset[Address]
     emulated: list[FunctionSpec] = field(default_factory=list)
     own: list[tuple[Address, str]] = field(default_factory=list)
     modaliases: list[str] = field(default_factory=lambda: [*_DISK_MODALIASES])
@@ -123,12 +132,16 @@ class _Writer:
                 heads.add(slot)
                 self._device(f"pci-testdev,bus={bus},addr={node.address.device:x}.0,multifunction=on")
             while isinstance(node, PlannedBridge) and self.numbered + 1 < node.bus:
-                if spare >= node.address.device or (above and above.kind is not Kind.UPSTREAM_PORT):
+                # A spare port of a switch that does not isolate would be a stranger in its group.
+                nowhere = above and (
+                    above.kind is not Kind.UPSTREAM_PORT or node.address in self.not_isolated
+                )
+                if spare >= node.address.device or nowhere:
                     raise BadInput(
                         f"no room for the buses before {node.bus:02x}",
                         place=node.place,
-                        hint=f"the bridges before {node.address} take the buses up to {self.numbered:02x}; "
-                        f"write those that are missing, or give it the next one",
+                        hint=f"the bridges before {node.address} take the buses up to {self.numbered:02x}; give it "
+                        "the next one, or write the bridges that are missing",
                     )
                 self._port(Kind.DOWNSTREAM_PORT if above else Kind.ROOT_PORT, bus, spare)
                 spare = next(free, 0x20)
