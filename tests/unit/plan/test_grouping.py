@@ -111,7 +111,7 @@ def switch(*, acs: bool) -> dict[str, Any]:
             id="conventional-functions-of-intel",
         ),
     ],
-)  # fmt: skip
+)
 def test_groups(root_ports: list[Any], integrated: list[Any], expected: set[str]) -> None:
     assert groups(root_ports, integrated) == expected
 
