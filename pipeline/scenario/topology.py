@@ -102,11 +102,9 @@ def _misplaced(entry: RootPort | Bridge | Function, above: RootPort | Bridge) ->
     """Why an entry of this kind is not found behind `above`, empty where it is."""
     if above.kind == "upstream port":
         return (
-            ""
-            if entry_kind(entry) == "downstream port"
-            else f"behind an upstream port is {_BEHIND[above.kind]}"
+            "" if _kind(entry) == "downstream port" else f"behind an upstream port is {_BEHIND[above.kind]}"
         )
-    if entry_kind(entry) == "downstream port":
+    if _kind(entry) == "downstream port":
         return "a downstream port is behind the upstream port of its switch"
     if above.kind == "PCIe-to-PCI bridge":
         return "" if isinstance(entry, Function) else f"behind a PCIe-to-PCI bridge is {_BEHIND[above.kind]}"
@@ -115,7 +113,7 @@ def _misplaced(entry: RootPort | Bridge | Function, above: RootPort | Bridge) ->
     return ""
 
 
-def entry_kind(entry: RootPort | Bridge | Function) -> str:
+def _kind(entry: RootPort | Bridge | Function) -> str:
     """What an entry is, in words."""
     return "function" if isinstance(entry, Function) else entry.kind
 
