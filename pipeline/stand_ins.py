@@ -64,6 +64,12 @@ def stand_ins(
         ran=f"the same, with the lab's own in it: {LAB_PARAMETERS}",
         matters="no: the lab's parameters do not touch PCI, IOMMU or drivers",
     )
+    yield StandIn(
+        part="ports and bridges",
+        asked=", ".join(str(bridge.address) for bridge in plan.topology.bridges) or "none",
+        ran="QEMU's ports and bridges of the same kind at the same addresses, and spare ports for missing buses",
+        matters="quirks that the kernel has for the real ones by their ids; kind and ACS are those of the scenario",
+    )
     own = dict(layout.own)
     for function in plan.functions:
         if function.address in own:

@@ -1,20 +1,25 @@
 """The PCI topology of L1 as QEMU arguments; pure.
 
 Every passed-through function is an emulated function with the scenario's ids (`vfio-user-pci`); the others are
-QEMU's own devices of the same class. Bus numbers are given out by SeaBIOS in the order of the root ports'
-addresses, so ports are placed, and spare ones added, until each card has the bus that the scenario says.
+QEMU's own devices of the same class. Firmware gives out bus numbers depth first in the order of the bridges'
+addresses (SeaBIOS and OVMF, ran), so each bridge gets the number that the scenario says when spare ports with
+nothing behind them take the numbers that the scenario leaves out.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.errors import BadInput
 from pipeline.lab.device.function import Bar, BarKind, FunctionSpec
+from pipeline.lab.own_device import own_device
 from pipeline.pci import Address, IdPair
-from pipeline.plan.model import Plan, PlannedFunction, PlannedPort
+from pipeline.plan.grouping import Rule, predict
+from pipeline.plan.model import Plan
+from pipeline.plan.topology import Kind, Node, PlannedBridge, PlannedFunction
 
 DISK_SLOT = 0x1D
 NETWORK_SLOT = 0x1E
@@ -22,28 +27,12 @@ IOMMU_SLOT = 0x1C
 # Slots of bus 0 that the machine itself or the lab uses (QEMU hw/i386/pc_q35.c: 00 and 1f).
 _TAKEN_SLOTS = {0x00, IOMMU_SLOT, DISK_SLOT, NETWORK_SLOT, 0x1F}
 NETWORK_INTERFACE = f"enp0s{NETWORK_SLOT}"
+_ROOT_BUS = "pcie.0"
+# SeaBIOS stops where the windows need more (src/fw/pciinit.c pci_bios_init_root_regions_io(); ran).
+MOST_IO_WINDOWS = 8
 
 # The lab's disk, as a PCI function and on the virtio bus behind it.
 _DISK_MODALIASES = ("pci:v00001AF4d00001001sv00001AF4sd00000002bc01sc00i00", "virtio:d00000002v00001AF4")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OwnDevice:
-    """A device model of QEMU that stands for a function that stays on the host."""
-
-    model: str
-    ids: IdPair
-
-
-# By class code, longest prefix first. Ids: QEMU docs/specs/pci-ids.rst and hw/ (ran: lspci in L1).
-_OWN_DEVICES = {
-    "010802": OwnDevice(model="nvme,serial=dryboot", ids=IdPair(0x1B36, 0x0010)),
-    "010601": OwnDevice(model="ahci", ids=IdPair(0x8086, 0x2922)),
-    "0c0330": OwnDevice(model="qemu-xhci", ids=IdPair(0x1B36, 0x000D)),
-    "0200": OwnDevice(model="e1000e", ids=IdPair(0x8086, 0x10D3)),
-    "0403": OwnDevice(model="intel-hda", ids=IdPair(0x8086, 0x2668)),
-    "03": OwnDevice(model="bochs-display", ids=IdPair(0x1234, 0x1111)),
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,32 +48,33 @@ class Board:
 def lay_out(plan: Plan) -> Board:
     """The board of a plan.
 
-    Raises BadInput where QEMU cannot give the functions the addresses that the scenario says.
+    Raises BadInput where QEMU cannot give it the addresses or the isolation that the scenario says.
     """
-    arguments: list[str] = list(_iommu(plan.host.cpu_vendor))
-    own: list[tuple[Address, str]] = []
-    emulated: list[FunctionSpec] = []
-    modaliases: list[str] = [*_DISK_MODALIASES]
-    for chassis, (address, port) in enumerate(_ports(plan.ports), start=1):
-        if port is None and address.function == 0 and address in _headless(plan.ports):
-            arguments += ["-device", f"pci-testdev,addr={address.device:x}.0,multifunction=on"]
-            continue
-        place = f"addr={address.device:x}.{address.function:x},multifunction=on"
-        arguments += ["-device", f"pcie-root-port,id=port{chassis},chassis={chassis},slot={chassis},{place}"]
-        for function in port.functions if port else ():
-            several = function.address.function == 0 and len(port.functions if port else ()) > 1
-            model = _own(function)
-            if model is None:
-                emulated.append(_spec(function, several))
-                arguments += ["-device", _emulated(function, f"port{chassis}", several)]
-                modaliases.append(_modalias(function.ids, function.subsystem, function.class_code))
-            else:
-                bus = f"bus=port{chassis},addr={function.address.device:x}.{function.address.function:x}"
-                arguments += ["-device", f"{model.model},{bus}{',multifunction=on' if several else ''}"]
-                own.append((function.address, model.model.partition(",")[0]))
-                modaliases.append(_modalias(model.ids, None, function.class_code))
+    for node in plan.topology.nodes:
+        if node.address.device in _TAKEN_SLOTS:
+            raise BadInput(
+                f"the lab cannot put anything at {node.address}",
+                place=node.place,
+                hint="use 00:01.0 to 00:1b.7",
+            )
+    windows = sum(io_windows(node) for node in plan.topology.nodes)
+    if windows > MOST_IO_WINDOWS:
+        raise BadInput(
+            f"the board needs {windows} windows of I/O addresses, and the lab's firmware has {MOST_IO_WINDOWS}",
+            place=plan.topology.nodes[0].place,
+            hint="leave out I/O BARs or PCIe-to-PCI bridges that have nothing to do with what is passed through",
+        )
+    joined = predict(plan.topology).joined.values()
+    writer = _Writer(
+        arguments=list(_iommu(plan.host.cpu_vendor)),
+        not_isolated=frozenset(join.member for join in joined if join.rule is Rule.NO_ACS),
+    )
+    writer.bus(plan.topology.nodes, above=None)
     return Board(
-        arguments=tuple(arguments), emulated=tuple(emulated), own=tuple(own), modaliases=tuple(modaliases)
+        arguments=tuple(writer.arguments),
+        emulated=tuple(writer.emulated),
+        own=tuple(writer.own),
+        modaliases=tuple(writer.modaliases),
     )
 
 
@@ -97,60 +87,127 @@ def _iommu(vendor: str) -> Iterator[str]:
         yield from ("-device", "intel-iommu,intremap=on,caching-mode=on")
 
 
-def _headless(ports: Sequence[PlannedPort]) -> set[Address]:
-    """Function 0 of every slot that has root ports but none at function 0: nothing looks further without it."""
-    slots = {port.address.device for port in ports}
-    heads = {port.address.device for port in ports if port.address.function == 0}
-    return {Address(0, 0, slot, 0) for slot in slots - heads}
+def io_windows(node: Node) -> int:
+    """How many windows of 4 KiB of I/O addresses a bridge gets for itself and for what is behind it."""
+    if isinstance(node, PlannedFunction):
+        return 0
+    below = sum(io_windows(one) for one in node.behind)
+    functions = [one for one in node.behind if isinstance(one, PlannedFunction)]
+    # A PCIe-to-PCI bridge has a hotplug controller, for whose sake SeaBIOS gives it a window in any case.
+    wanted = any(map(_has_io, functions)) or (node.kind is Kind.PCI_BRIDGE)
+    return below + wanted
 
 
-def _ports(ports: Sequence[PlannedPort]) -> Iterator[tuple[Address, PlannedPort | None]]:
-    """Every function of bus 0 in the order of its address: ports, heads of slots, spare ports for bus numbers."""
-    wanted = {port.address: port for port in ports}
-    if len({port.functions[0].address.bus for port in ports}) != len(ports):
-        raise BadInput("two root ports have the same bus behind them", place=ports[0].place)
-    for one in ports:
-        if one.address.domain or one.address.bus or one.address.device in _TAKEN_SLOTS:
-            raise BadInput(
-                f"the lab cannot put a root port at {one.address}",
-                place=one.place,
-                hint="use 00:01.0 to 00:1b.7",
-            )
-    heads = _headless(ports)
-    bus = 1
-    last = 0
-    for address in sorted({*wanted, *heads}):
-        port = wanted.get(address)
-        if port is None:
-            yield address, None
-            continue
-        want = port.functions[0].address.bus
-        if want < bus or any(behind.address.slot != (0, want, 0) for behind in port.functions):
-            raise BadInput(
-                f"{port.functions[0].address} cannot be behind {address}",
-                place=port.place,
-                hint="bus numbers rise with the addresses of the root ports, one bus to a port",
-            )
-        while bus < want:
-            last = max(last + 1, 1)
-            while last in _TAKEN_SLOTS or last in {item.device for item in wanted}:
-                last += 1
-            if last >= address.device:
-                raise BadInput(
-                    f"no room for the buses before {want:02x}", place=port.place, hint="use lower bus numbers"
+def _has_io(function: PlannedFunction) -> bool:
+    device = own_device(function)
+    return device.io if device else any(bar.kind == "io" for bar in function.bars)
+
+
+@dataclass(kw_only=True, slots=True)
+class _Writer:
+    """Writes the devices of one bus after the other; `numbered` is the last bus number that firmware gave.
+
+    `not_isolated`: what is in the group of the port above it.
+    """
+
+    arguments: list[str]
+    not_isolated: frozenset[Address]
+    emulated: list[FunctionSpec] = field(default_factory=list)
+    own: list[tuple[Address, str]] = field(default_factory=list)
+    modaliases: list[str] = field(default_factory=lambda: [*_DISK_MODALIASES])
+    numbered: int = 0
+
+    def bus(self, nodes: Sequence[Node], *, above: PlannedBridge | None) -> None:
+        """Everything on a bus and behind its bridges, in the order of the addresses."""
+        bus = _name(above.bus) if above else _ROOT_BUS
+        in_slot = Counter(node.address.slot for node in nodes)
+        heads = {node.address.slot for node in nodes if not node.address.function}
+        used = {node.address.device for node in nodes} | (set() if above else _TAKEN_SLOTS)
+        free = iter([device for device in range(0x20) if device not in used])
+        spare = next(free, 0x20)
+        for node in sorted(nodes, key=lambda node: node.address):
+            slot = node.address.slot
+            if slot not in heads:
+                # Nothing looks further in a slot that has no function 0.
+                heads.add(slot)
+                self._device(f"pci-testdev,bus={bus},addr={node.address.device:x}.0,multifunction=on")
+            while isinstance(node, PlannedBridge) and self.numbered + 1 < node.bus:
+                # A spare port of a switch that does not isolate would be a stranger in its group.
+                nowhere = above and (
+                    above.kind is not Kind.UPSTREAM_PORT or node.address in self.not_isolated
                 )
-            yield Address(0, 0, last, 0), None
-            bus += 1
-        last = address.device
-        yield address, port
-        bus += 1
+                if spare >= node.address.device or nowhere:
+                    raise BadInput(
+                        f"no room for the buses before {node.bus:02x}",
+                        place=node.place,
+                        hint=f"the bridges before {node.address} take the buses up to {self.numbered:02x}; give it "
+                        "the next one, or write the bridges that are missing",
+                    )
+                self._port(Kind.DOWNSTREAM_PORT if above else Kind.ROOT_PORT, bus, spare)
+                spare = next(free, 0x20)
+            several = not node.address.function and in_slot[slot] > 1
+            if isinstance(node, PlannedBridge):
+                while spare < node.address.device:
+                    spare = next(free, 0x20)
+                self._bridge(node, bus, several)
+                self.bus(node.behind, above=node)
+            else:
+                self._function(node, bus, several)
+
+    def _device(self, text: str) -> None:
+        self.arguments += ["-device", text]
+
+    def _port(self, kind: Kind, bus: str, device: int) -> None:
+        """A spare port with nothing behind it; it takes the next bus number."""
+        model = "pcie-root-port" if kind is Kind.ROOT_PORT else "xio3130-downstream"
+        self.numbered += 1
+        self._device(f"{model},{_port_options(self.numbered)},bus={bus},addr={device:x}.0")
+
+    def _bridge(self, bridge: PlannedBridge, bus: str, several: bool) -> None:
+        self.numbered += 1
+        place = f"bus={bus},{_place(bridge.address, several)}"
+        match bridge.kind:
+            case Kind.ROOT_PORT:
+                model = "pcie-root-port" if bridge.acs else "ioh3420"
+                self._device(f"{model},{_port_options(bridge.bus)},{place}")
+            case Kind.DOWNSTREAM_PORT:
+                if bridge.acs:
+                    raise BadInput(
+                        f"the lab cannot imitate the downstream port {bridge.address}: those of QEMU have no ACS",
+                        place=bridge.place,
+                        hint="with `acs: false` the group of what is behind it also has the port, and nothing else "
+                        "changes; or leave the switch out and put its devices behind root ports",
+                    )
+                self._device(f"xio3130-downstream,{_port_options(bridge.bus)},{place}")
+            case Kind.UPSTREAM_PORT:
+                self._device(f"x3130-upstream,id={_name(bridge.bus)},{place}")
+            case _:
+                self._device(f"pcie-pci-bridge,id={_name(bridge.bus)},{place}")
+
+    def _function(self, function: PlannedFunction, bus: str, several: bool) -> None:
+        device = own_device(function)
+        if device is None:
+            self.emulated.append(_spec(function, several))
+            self._device(_emulated(function, bus, several))
+            self.modaliases.append(_modalias(function.ids, function.subsystem, function.class_code))
+            return
+        self._device(f"{device.model},bus={bus},{_place(function.address, several)}")
+        self.own.append((function.address, device.model.partition(",")[0]))
+        self.modaliases.append(_modalias(device.ids, None, function.class_code))
 
 
-def _own(function: PlannedFunction) -> OwnDevice | None:
-    if function.passed:
-        return None
-    fitting = [prefix for prefix in _OWN_DEVICES if function.class_code.startswith(prefix)]
-    return _OWN_DEVICES[max(fitting, key=len)] if fitting else None
+def _name(bus: int) -> str:
+    """The id of the bridge above a bus, which is the name of the bus too."""
+    return f"bus{bus:02x}"
+
+
+def _port_options(bus: int) -> str:
+    # Chassis and slot together are to be unique; the number of the bus behind it is.
+    return f"id={_name(bus)},chassis={bus},slot={bus}"
+
+
+def _place(address: Address, several: bool) -> str:
+    return f"addr={address.device:x}.{address.function:x}{',multifunction=on' if several else ''}"
 
 
 def socket_name(function: PlannedFunction) -> str:
@@ -185,6 +242,7 @@ def _spec(function: PlannedFunction, several: bool) -> FunctionSpec:
         interrupt_pin=function.address.function % 4 + 1,
         multifunction=several,
         msi_vectors=1,
+        integrated=function.kind is Kind.INTEGRATED,
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from pipeline.lint.finding import Finding, Rule, Severity
 from pipeline.plan import Plan
-from pipeline.plan.model import PlannedFunction, Written
+from pipeline.plan.model import Written
+from pipeline.plan.topology import PlannedFunction
 from pipeline.scenario import Loaded
 
 _MATCH = "kernel drivers/pci/pci-driver.c pci_match_device(), drivers/vfio/pci/vfio_pci.c vfio_pci_fill_ids()"

@@ -7,24 +7,23 @@ from collections.abc import Iterator, Sequence
 from pipeline.errors import Place
 from pipeline.facts.kernels import canonical, removal, turns_iommu_off
 from pipeline.pci import Address
-from pipeline.plan.grouping import groups
+from pipeline.plan.grouping import predict
 from pipeline.plan.model import (
     Check,
     Expectation,
     GuestPlan,
     HostPlan,
-    PlannedFunction,
     PlannedHostDevice,
-    PlannedPort,
     Stage,
     Written,
 )
+from pipeline.plan.topology import PlannedFunction, Topology
 from pipeline.scenario.source import Source
 
 
 def derive(
     host: HostPlan,
-    ports: Sequence[PlannedPort],
+    topology: Topology,
     guest: GuestPlan,
     *,
     stated_groups: Sequence[Sequence[str]],
@@ -34,7 +33,7 @@ def derive(
 
     `stated_groups` are the groups that the owner states; they replace the predicted ones.
     """
-    functions = [function for port in ports for function in port.functions]
+    functions = topology.functions
     passed = [function for function in functions if function.passed]
     staying = [function for function in functions if not function.passed]
     found: list[Expectation] = []
@@ -42,7 +41,7 @@ def derive(
     found += _cmdline(host)
     found += _iommu(host, passed)
     found += _present(functions)
-    found += _grouping(host, ports, functions, passed, stated_groups, source)
+    found += _grouping(host, topology, functions, passed, stated_groups, source)
     found += _binding(host, passed, source)
     found += _staying(host, staying)
     found += _domain(guest, passed)
@@ -137,13 +136,12 @@ def _present(functions: Sequence[PlannedFunction]) -> Iterator[Expectation]:
 
 def _grouping(
     host: HostPlan,
-    ports: Sequence[PlannedPort],
+    topology: Topology,
     functions: Sequence[PlannedFunction],
     passed: Sequence[PlannedFunction],
     stated: Sequence[Sequence[str]],
     source: Source,
 ) -> Iterator[Expectation]:
-    topology = {port.address: [function.address for function in port.functions] for port in ports}
     places = {function.address: function.place for function in functions}
     wanted: dict[frozenset[Address], Place] = {}
     taken: dict[Address, Place] = {}
@@ -152,7 +150,7 @@ def _grouping(
         group = frozenset(Address.parse(member) for member in members)
         wanted[group] = place
         taken.update(dict.fromkeys(group, place))
-    predicted = groups(topology)
+    predicted = predict(topology).groups
     for function in functions:
         whole = predicted[function.address]
         rest = whole.difference(taken)
@@ -186,7 +184,10 @@ def _viable(
     place, fix = _suspect(host, passed, source)
     if left_out:
         place = source.place(("passthrough",))
-        fix = f"add {', '.join(str(function.address) for function in left_out)} to `passthrough`"
+        names = ", ".join(str(function.address) for function in left_out)
+        fix = f"add {names} to `passthrough`"
+        if any(function.address.slot != passed.address.slot for function in left_out):
+            fix += ", or use a slot that does not share the group (lint says what joins it)"
     return Expectation(
         check=Check.VIABLE,
         stage=Stage.HOST,

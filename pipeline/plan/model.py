@@ -8,8 +8,8 @@ from typing import Generic, TypeVar
 
 from pipeline.errors import Place
 from pipeline.facts.distributions import Distribution
-from pipeline.pci import Address, IdPair
-from pipeline.scenario.model import Bar
+from pipeline.pci import Address
+from pipeline.plan.topology import PlannedFunction, Topology
 
 T = TypeVar("T")
 
@@ -19,32 +19,6 @@ class Written(Generic[T]):
     """A value with the place of the scenario that it comes from."""
 
     value: T
-    place: Place
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PlannedFunction:
-    """A PCI function of the board and what shall become of it."""
-
-    address: Address
-    ids: IdPair
-    subsystem: IdPair | None
-    class_code: str
-    revision: int
-    name: str
-    bars: tuple[Bar, ...]
-    drivers: tuple[str, ...]
-    passed: bool
-    root_port: Address
-    place: Place
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PlannedPort:
-    """A root port of the board with the functions behind it."""
-
-    address: Address
-    functions: tuple[PlannedFunction, ...]
     place: Place
 
 
@@ -173,14 +147,14 @@ class Plan:
 
     name: str
     host: HostPlan
-    ports: tuple[PlannedPort, ...]
+    topology: Topology
     guest: GuestPlan
     expectations: tuple[Expectation, ...]
 
     @property
     def functions(self) -> tuple[PlannedFunction, ...]:
-        """Every function behind a root port, in the order of the board."""
-        return tuple(function for port in self.ports for function in port.functions)
+        """Every function of the board that is no bridge, in the order of the scenario."""
+        return self.topology.functions
 
     @property
     def passed(self) -> tuple[PlannedFunction, ...]:

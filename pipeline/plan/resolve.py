@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from pipeline.errors import BadInput
-from pipeline.facts import distributions, drivers, kernels
-from pipeline.pci import Address, IdPair
+from pipeline.facts import distributions, kernels
+from pipeline.pci import Address
+from pipeline.plan.board import plan_topology
 from pipeline.plan.expectations import derive
 from pipeline.plan.model import (
     GuestPlan,
     HostPlan,
     Plan,
     PlannedDisk,
-    PlannedFunction,
     PlannedHostDevice,
-    PlannedPort,
     Written,
 )
+from pipeline.plan.topology import PlannedFunction, Topology
 from pipeline.scenario.loader import Loaded
-from pipeline.scenario.model import Function, Scenario
+from pipeline.scenario.model import Scenario
 from pipeline.scenario.source import Path, Source
 
 NVRAM_DIRECTORY = "/var/lib/libvirt/qemu/nvram"
@@ -29,17 +29,17 @@ def resolve(loaded: Loaded) -> Plan:
     Raises BadInput where no facts are known about what it asks for.
     """
     scenario, source = loaded.scenario, loaded.source
-    ports = _ports(scenario, source)
-    host = _host(scenario, source, ports)
+    topology = plan_topology(scenario, source)
+    host = _host(scenario, source, topology)
     guest = _guest(scenario, source, host)
     return Plan(
         name=scenario.name,
         host=host,
-        ports=ports,
+        topology=topology,
         guest=guest,
         expectations=derive(
             host,
-            ports,
+            topology,
             guest,
             stated_groups=scenario.expect.groups or (),
             source=source,
@@ -47,58 +47,13 @@ def resolve(loaded: Loaded) -> Plan:
     )
 
 
-def _ports(scenario: Scenario, source: Source) -> tuple[PlannedPort, ...]:
-    ports = []
-    for p, port in enumerate(scenario.board.root_ports):
-        path: Path = ("board", "root_ports", p)
-        address = Address.parse(port.address)
-        functions = tuple(
-            _function(function, address, scenario, source, (*path, "functions", f))
-            for f, function in enumerate(port.functions)
-        )
-        ports.append(
-            PlannedPort(
-                address=address,
-                functions=functions,
-                place=source.place((*path, "address")),
-            )
-        )
-    return tuple(ports)
-
-
-def _function(
-    function: Function, port: Address, scenario: Scenario, source: Source, path: Path
-) -> PlannedFunction:
-    ids = IdPair.parse(function.id)
-    passed = function.address in scenario.passthrough
-    place = (
-        source.place(("passthrough", scenario.passthrough.index(function.address)))
-        if passed
-        else source.place((*path, "address"))
-    )
-    known = function.drivers if function.drivers is not None else drivers.competing(ids, function.class_)
-    return PlannedFunction(
-        address=Address.parse(function.address),
-        ids=ids,
-        subsystem=IdPair.parse(function.subsystem) if function.subsystem else None,
-        class_code=function.class_.ljust(6, "0"),
-        revision=int(function.revision, 16),
-        name=function.name,
-        bars=function.bars,
-        drivers=known,
-        passed=passed,
-        root_port=port,
-        place=place,
-    )
-
-
-def _host(scenario: Scenario, source: Source, ports: tuple[PlannedPort, ...]) -> HostPlan:
+def _host(scenario: Scenario, source: Source, topology: Topology) -> HostPlan:
     host = scenario.host
     try:
         facts = distributions.distribution(host.distribution, year=host.year, kernel=host.kernel)
     except LookupError as error:
         raise BadInput(str(error), place=source.place(("host", "year"))) from None
-    passed = [function for port in ports for function in port.functions if function.passed]
+    passed = [function for function in topology.functions if function.passed]
     pairs = [(driver, "vfio-pci") for function in passed for driver in function.drivers]
     return HostPlan(
         distribution=facts,

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
+from pipeline.scenario.board import Board, Function
 from pipeline.scenario.grammar import (
     AbsolutePath,
     BootOrder,
-    ClassCode,
     CpuModel,
-    DriverName,
-    FunctionName,
     HookName,
     InterfaceName,
     KernelParameter,
@@ -25,16 +23,9 @@ from pipeline.scenario.grammar import (
     PciIdPair,
     Prose,
     QemuRelease,
-    Revision,
-    Size,
     Year,
 )
-
-
-class Part(BaseModel):
-    """A mapping of the scenario: unknown keys are refused, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+from pipeline.scenario.part import Part
 
 
 class Cpu(Part):
@@ -81,68 +72,6 @@ class Host(Part):
     )
     initramfs: Initramfs = Initramfs()
     vfio: Vfio = Vfio()
-
-
-class Bar(Part):
-    """One base address register."""
-
-    index: Annotated[int, Field(ge=0, le=5)]
-    size: Size
-    kind: Literal["mem32", "mem64", "mem64-prefetchable", "io"]
-
-    @model_validator(mode="after")
-    def _power_of_two(self) -> Bar:
-        if self.size & (self.size - 1):
-            raise ValueError("the size of a BAR is a power of two")
-        if self.kind == "io" and self.size > 256:
-            raise ValueError("an I/O BAR is at most 256 B")
-        if self.kind != "io" and self.size < 16:
-            raise ValueError("a memory BAR is at least 16 B")
-        return self
-
-
-class Function(Part):
-    """One PCI function of the board, as `lspci -nn` shows it."""
-
-    address: PciAddress
-    class_: ClassCode = Field(alias="class", description="class code, such as '0300' or '0c0330'")
-    id: PciIdPair = Field(description="vendor:device")
-    subsystem: PciIdPair | None = Field(None, description="subsystem vendor:device (not for vfio-pci ids)")
-    revision: Revision = "00"
-    name: FunctionName = ""
-    drivers: tuple[DriverName, ...] | None = Field(
-        None,
-        description="drivers of the host that would take it; known ones are looked up where left out",
-    )
-    bars: tuple[Bar, ...] = ()
-    assumed: bool = Field(False, description="true where the source of this scenario does not say it")
-
-    @model_validator(mode="after")
-    def _bars_apart(self) -> Function:
-        used: set[int] = set()
-        for bar in self.bars:
-            wide = bar.kind in {"mem64", "mem64-prefetchable"}
-            if wide and bar.index == 5:
-                raise ValueError("a 64-bit BAR takes two places, and BAR 5 is the last")
-            taken = {bar.index, bar.index + 1} if wide else {bar.index}
-            if used & taken:
-                raise ValueError(f"BAR {min(used & taken)} is used twice (a 64-bit BAR takes two places)")
-            used |= taken
-        return self
-
-
-class RootPort(Part):
-    """A root port and the functions in the slot behind it."""
-
-    address: PciAddress = Field(description="the root port's own address, on bus 00")
-    functions: Annotated[tuple[Function, ...], Field(min_length=1, max_length=8)]
-    assumed: bool = Field(False, description="true where the source of this scenario does not say it")
-
-
-class Board(Part):
-    """The PCI topology around the passed-through device."""
-
-    root_ports: Annotated[tuple[RootPort, ...], Field(min_length=1, max_length=16)]
 
 
 class Disk(Part):
@@ -222,5 +151,5 @@ class Scenario(Part):
 
     @property
     def functions(self) -> tuple[Function, ...]:
-        """Every function behind a root port, in the order of the board."""
-        return tuple(function for port in self.board.root_ports for function in port.functions)
+        """Every function that is no bridge, in the order of the board."""
+        return tuple(placed.entry for placed in self.board.placed() if isinstance(placed.entry, Function))

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import BadInput
+from pipeline.scenario.board import BRIDGE_TAG, FUNCTION_TAG
 from pipeline.scenario.grammar import GRAMMAR_ERROR
 from pipeline.scenario.source import Path, Source
 
@@ -37,11 +38,17 @@ def _order(detail: ErrorDetails, source: Source) -> tuple[int, int]:
 
 def _path(detail: ErrorDetails) -> Path:
     """Pydantic's location up to a key that is no text, which only `invalid_key` errors have."""
-    return detail["loc"][:-1] if detail["type"] == "invalid_key" else detail["loc"]
+    found = _location(detail)
+    return found[:-1] if detail["type"] == "invalid_key" else found
+
+
+def _location(detail: ErrorDetails) -> Path:
+    """The keys and indices as written: without the tags that say which kind of entry was tried."""
+    return tuple(step for step in detail["loc"] if step not in {FUNCTION_TAG, BRIDGE_TAG})
 
 
 def _message(detail: ErrorDetails) -> str:
-    name = ".".join(_step(step) for step in detail["loc"]) or "the scenario"
+    name = ".".join(_step(step) for step in _location(detail)) or "the scenario"
     match detail["type"]:
         case "missing":
             return f"{name} is missing"

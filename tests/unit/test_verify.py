@@ -277,7 +277,8 @@ def test_every_function_of_the_board_and_every_part_that_differs_is_a_stand_in(l
     found = {one.part: one for one in lab.verify().stand_ins}
     assert {f"function {function.address}" for function in PLAN.functions} <= set(found)
     assert {"distribution", "kernel", "initramfs generator", "initramfs", "boot loader"} <= set(found)
-    assert {"command line", "disks and ISO images", "accelerator"} <= set(found)
+    assert {"command line", "disks and ISO images", "accelerator", "ports and bridges"} <= set(found)
+    assert found["ports and bridges"].asked.startswith("00:01.1, 00:01.2")
     assert "boot path" not in found
     assert found["function 02:00.0"].ran == "QEMU's nvme, with QEMU's ids"
 

@@ -13,7 +13,7 @@ SIZE = 4096
 _COMMAND_MASK = 0x0547
 _POWER, _EXPRESS, _MSI = 0x50, 0x58, 0xA0
 _EXPRESS_SIZE = 0x3C
-_LEGACY_ENDPOINT = 1
+_ENDPOINT, _LEGACY_ENDPOINT = 0, 1
 _FLR_CAPABLE = 1 << 28
 _INITIATE_FLR = 1 << 15
 _DEVICE_CONTROL = _EXPRESS + 8
@@ -88,7 +88,8 @@ class ConfigSpace:
         self._allow(_POWER + 4, "H", 0x0003)
         after_express = _MSI if spec.msi_vectors else 0
         device_capabilities = 0x8001 | (_FLR_CAPABLE if spec.flr else 0)
-        self._put(_EXPRESS, "BBH", 0x10, after_express, 2 | _LEGACY_ENDPOINT << 4)
+        kind = _ENDPOINT if spec.integrated else _LEGACY_ENDPOINT
+        self._put(_EXPRESS, "BBH", 0x10, after_express, 2 | kind << 4)
         self._put(_EXPRESS + 4, "IHH", device_capabilities, 0x2810, 0)
         # 8 GT/s, 16 lanes, capable and in use.
         self._put(_EXPRESS + 0xC, "IHH", 0x00400D03 | 16 << 4, 0, 3 | 16 << 4)

@@ -47,7 +47,11 @@ class Bar:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FunctionSpec:
-    """One PCI function. `class_code` has 24 bits; `interrupt_pin` is 0 (none) to 4 (INTD)."""
+    """One PCI function. `class_code` has 24 bits; `interrupt_pin` is 0 (none) to 4 (INTD).
+
+    `integrated`: it is an endpoint of the root complex. On bus 0 QEMU shows the PCI Express capability of such
+    a one only, and gives it the type that it has there (hw/vfio/pci.c vfio_setup_pcie_cap()).
+    """
 
     name: str
     vendor_id: int
@@ -61,6 +65,7 @@ class FunctionSpec:
     multifunction: bool
     msi_vectors: int
     flr: bool = True
+    integrated: bool = False
 
     def __post_init__(self) -> None:
         for name in ("vendor_id", "device_id", "subsystem_vendor_id", "subsystem_id"):

@@ -6,37 +6,37 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pipeline.errors import BadInput
-from pipeline.lab import board
 from pipeline.lab.board import Board, lay_out
 from pipeline.lab.device.function import BarKind, from_json, to_json
+from pipeline.lab.own_device import OWN_DEVICES
 from pipeline.pci import Address, IdPair
 from pipeline.plan import Plan, resolve
-from pipeline.plan.model import PlannedFunction, PlannedPort
+from pipeline.plan.topology import Kind, Node, PlannedBridge, PlannedFunction, Topology
 from pipeline.scenario import read
+from tests.boards import Numbered, boards, plan_of
 
 RX560 = """\
 AMDVI-PCI,id=iommu,addr=1c.0
 amd-iommu,intremap=on,dma-remap=on,pci-id=iommu
-pci-testdev,addr=1.0,multifunction=on
-pcie-root-port,id=port2,chassis=2,slot=2,addr=1.1,multifunction=on
-{"driver": "vfio-user-pci", "id": "fn-01-00-0", "bus": "port2", "addr": "0.0", \
+pci-testdev,bus=pcie.0,addr=1.0,multifunction=on
+pcie-root-port,id=bus01,chassis=1,slot=1,bus=pcie.0,addr=1.1
+{"driver": "vfio-user-pci", "id": "fn-01-00-0", "bus": "bus01", "addr": "0.0", \
 "socket": {"type": "unix", "path": "fn-01-00-0.sock"}, "multifunction": true}
-{"driver": "vfio-user-pci", "id": "fn-01-00-1", "bus": "port2", "addr": "0.1", \
+{"driver": "vfio-user-pci", "id": "fn-01-00-1", "bus": "bus01", "addr": "0.1", \
 "socket": {"type": "unix", "path": "fn-01-00-1.sock"}}
-pcie-root-port,id=port3,chassis=3,slot=3,addr=1.2,multifunction=on
-nvme,serial=dryboot,bus=port3,addr=0.0
-pcie-root-port,id=port4,chassis=4,slot=4,addr=1.3,multifunction=on
-ahci,bus=port4,addr=0.0
-pcie-root-port,id=port5,chassis=5,slot=5,addr=1.4,multifunction=on
-e1000e,bus=port5,addr=0.0
-pci-testdev,addr=8.0,multifunction=on
-pcie-root-port,id=port7,chassis=7,slot=7,addr=8.1,multifunction=on
-bochs-display,bus=port7,addr=0.0
-pcie-root-port,id=port8,chassis=8,slot=8,addr=8.2,multifunction=on
-qemu-xhci,bus=port8,addr=0.0
+pcie-root-port,id=bus02,chassis=2,slot=2,bus=pcie.0,addr=1.2
+nvme,serial=dryboot,bus=bus02,addr=0.0
+pcie-root-port,id=bus03,chassis=3,slot=3,bus=pcie.0,addr=1.3
+ahci,bus=bus03,addr=0.0
+pcie-root-port,id=bus04,chassis=4,slot=4,bus=pcie.0,addr=1.4
+e1000e,bus=bus04,addr=0.0
+pci-testdev,bus=pcie.0,addr=8.0,multifunction=on
+pcie-root-port,id=bus05,chassis=5,slot=5,bus=pcie.0,addr=8.1
+bochs-display,bus=bus05,addr=0.0
+pcie-root-port,id=bus06,chassis=6,slot=6,bus=pcie.0,addr=8.2
+qemu-xhci,bus=bus06,addr=0.0
 """
 
 
@@ -48,26 +48,46 @@ PLAN = plan()
 GPU = PLAN.passed[0]
 
 
-def with_ports(*ports: tuple[str, list[PlannedFunction]]) -> Plan:
-    made = tuple(
-        PlannedPort(
-            address=Address.parse(address),
-            functions=tuple(functions),
-            place=replace(PLAN.ports[0].place, line=100 + index),
-        )
-        for index, (address, functions) in enumerate(ports)
+def with_nodes(*nodes: Node) -> Plan:
+    return replace(PLAN, topology=Topology(nodes=nodes))
+
+
+def bridge(
+    address: str, *behind: Node, kind: Kind = Kind.ROOT_PORT, acs: bool = True, line: int = 0
+) -> PlannedBridge:
+    return PlannedBridge(
+        address=Address.parse(address),
+        kind=kind,
+        acs=acs,
+        ids=None,
+        name="",
+        behind=behind,
+        place=replace(GPU.place, line=line),
     )
-    return replace(PLAN, ports=made)
 
 
-def function(address: str, class_code: str = "010802", *, passed: bool = False) -> PlannedFunction:
+def with_ports(*ports: tuple[str, list[PlannedFunction]]) -> Plan:
+    return with_nodes(
+        *(bridge(address, *functions, line=100 + index) for index, (address, functions) in enumerate(ports))
+    )
+
+
+def function(
+    address: str,
+    class_code: str = "010802",
+    *,
+    passed: bool = False,
+    kind: Kind = Kind.ENDPOINT,
+    ids: str = "10de:1b80",
+) -> PlannedFunction:
     return replace(
         GPU,
         address=Address.parse(address),
         class_code=class_code,
         passed=passed,
         bars=(),
-        ids=IdPair(0x10DE, 0x1B80),
+        kind=kind,
+        ids=IdPair.parse(ids),
     )
 
 
@@ -78,7 +98,7 @@ def devices(found: Board) -> list[str]:
 
 def slots(found: Board) -> list[str]:
     """What is on bus 0, as `model address`."""
-    on_root = [one for one in devices(found) if "bus=" not in one and one.startswith("pci")]
+    on_root = [one for one in devices(found) if "bus=pcie.0" in one]
     return [f"{one.partition(',')[0]} {re.search(r'addr=([^,]+)', one)[1]}" for one in on_root]
 
 
@@ -169,7 +189,7 @@ def test_a_function_that_stays_is_qemu_s_own_where_there_is_one_of_its_class(
 ) -> None:
     found = lay_out(with_ports(("00:01.0", [function("01:00.0", class_code)])))
     if model:
-        assert devices(found)[-1] == f"{model},bus=port1,addr=0.0"
+        assert devices(found)[-1] == f"{model},bus=bus01,addr=0.0"
         assert found.emulated == ()
     else:
         assert json.loads(devices(found)[-1])["driver"] == "vfio-user-pci"
@@ -209,18 +229,11 @@ def test_gaps_in_the_bus_numbers_are_filled_with_spare_ports_in_front() -> None:
 
 @pytest.mark.parametrize("address", ["00:00.0", "00:1c.0", "00:1d.1", "00:1e.0", "00:1f.4"])
 def test_a_port_in_a_slot_of_the_machine_is_refused(address: str) -> None:
-    with pytest.raises(BadInput, match=f"cannot put a root port at {address}") as caught:
+    with pytest.raises(BadInput, match=f"cannot put anything at {address}") as caught:
         lay_out(with_ports(("00:01.0", [function("01:00.0")]), (address, [function("02:00.0")])))
     assert caught.value.place is not None
     assert caught.value.place.line == 101
     assert "00:1b.7" in caught.value.hint
-
-
-def test_buses_that_fall_as_the_ports_rise_are_refused() -> None:
-    with pytest.raises(BadInput, match=r"01:00\.0 cannot be behind 00:04.0") as caught:
-        lay_out(with_ports(("00:03.0", [function("02:00.0")]), ("00:04.0", [function("01:00.0")])))
-    assert caught.value.place is not None
-    assert caught.value.place.line == 101
 
 
 def test_no_room_for_the_buses_before_is_refused() -> None:
@@ -230,74 +243,143 @@ def test_no_room_for_the_buses_before_is_refused() -> None:
     assert caught.value.place.line == 100
 
 
-def test_one_bus_behind_two_ports_is_refused() -> None:
-    with pytest.raises(BadInput, match="two root ports have the same bus") as caught:
-        lay_out(with_ports(("00:01.0", [function("01:00.0")]), ("00:02.0", [function("01:00.0")])))
-    assert caught.value.place is not None
+SWITCH = """\
+ioh3420,id=bus01,chassis=1,slot=1,bus=pcie.0,addr=2.0
+x3130-upstream,id=bus02,bus=bus01,addr=0.0,multifunction=on
+xio3130-downstream,id=bus03,chassis=3,slot=3,bus=bus02,addr=0.0
+qemu-xhci,bus=bus03,addr=0.0
+pcie-pci-bridge,id=bus04,bus=bus01,addr=0.1
+e1000,bus=bus04,addr=0.0,multifunction=on
+intel-hda,bus=bus04,addr=0.3
+"""
 
 
-def test_two_buses_behind_one_port_are_refused() -> None:
-    with pytest.raises(BadInput, match="cannot be behind"):
-        lay_out(with_ports(("00:01.0", [function("01:00.0"), function("02:00.0")])))
-    with pytest.raises(BadInput, match="cannot be behind"):
-        lay_out(with_ports(("00:01.0", [function("01:00.0"), function("01:01.0")])))
-
-
-def test_another_pci_domain_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"0001:01:00\.0 cannot be behind"):
-        lay_out(with_ports(("00:01.0", [function("0001:01:00.0")])))
-
-
-def given_buses(found: Board) -> dict[str, int]:
-    """The bus behind each port as SeaBIOS numbers them: in the order of the addresses on bus 0."""
-    ports = [one for one in devices(found) if one.startswith("pcie-root-port")]
-    where = {}
-    for one in ports:
-        device, _, number = re.search(r"addr=([^,]+)", one)[1].partition(".")
-        where[re.search(r"id=([^,]+)", one)[1]] = (int(device, 16), int(number, 16))
-    return {name: bus for bus, name in enumerate(sorted(where, key=where.__getitem__), start=1)}
-
-
-ADDRESSES = st.lists(
-    st.tuples(st.integers(1, 0x1B), st.integers(0, 7)), min_size=1, max_size=5, unique=True
-).map(sorted)
-BUSES = st.lists(st.integers(1, 20), min_size=5, max_size=5, unique=True).map(sorted)
-
-
-@given(ADDRESSES, BUSES)
-@settings(deadline=None, max_examples=60)
-def test_every_function_has_its_bus_or_the_board_is_refused(where, buses) -> None:
-    wanted = with_ports(
-        *(
-            (f"00:{slot:02x}.{number}", [function(f"{bus:02x}:00.0", passed=True)])
-            for (slot, number), bus in zip(where, buses, strict=False)
+def test_a_switch_and_a_pcie_to_pci_bridge() -> None:
+    port = bridge("02:00.0", function("03:00.0", "0c0330"), kind=Kind.DOWNSTREAM_PORT, acs=False)
+    sound = function("04:00.3", "040300", kind=Kind.CONVENTIONAL)
+    found = lay_out(
+        with_nodes(
+            bridge(
+                "00:02.0",
+                bridge("01:00.0", port, kind=Kind.UPSTREAM_PORT, acs=False),
+                bridge(
+                    "01:00.1",
+                    function("04:00.0", "0200", kind=Kind.CONVENTIONAL),
+                    sound,
+                    kind=Kind.PCI_BRIDGE,
+                    acs=False,
+                ),
+                acs=False,
+            )
         )
     )
+    assert devices(found)[2:] == SWITCH.splitlines()
+
+
+def test_a_downstream_port_with_acs_is_refused() -> None:
+    port = bridge("02:00.0", function("03:00.0"), kind=Kind.DOWNSTREAM_PORT, line=7)
+    with pytest.raises(BadInput, match=r"downstream port 02:00.0: those of QEMU have no ACS") as caught:
+        lay_out(with_nodes(bridge("00:02.0", bridge("01:00.0", port, kind=Kind.UPSTREAM_PORT, acs=False))))
+    assert caught.value.place is not None
+    assert caught.value.place.line == 7
+
+
+def switch_with_a_gap(*, acs: bool) -> Plan:
+    port = bridge("02:01.0", function("04:00.0"), kind=Kind.DOWNSTREAM_PORT, acs=False)
+    return with_nodes(bridge("00:02.0", bridge("01:00.0", port, kind=Kind.UPSTREAM_PORT, acs=False), acs=acs))
+
+
+def test_a_switch_has_room_for_spare_ports_where_they_are_no_strangers_in_a_group() -> None:
+    assert "xio3130-downstream,id=bus03,chassis=3,slot=3,bus=bus02,addr=0.0" in devices(
+        lay_out(switch_with_a_gap(acs=True))
+    )
+    with pytest.raises(BadInput, match="no room for the buses before 04"):
+        lay_out(switch_with_a_gap(acs=False))
+
+
+@pytest.mark.parametrize(("count", "fits"), [(8, True), (9, False)])
+def test_firmware_has_i_o_addresses_for_eight_windows(count: int, fits: bool) -> None:
+    nodes = [
+        bridge(
+            f"00:{n:02x}.0",
+            function(f"{n:02x}:00.0", "040300", kind=Kind.CONVENTIONAL),
+            kind=Kind.PCI_BRIDGE,
+            acs=False,
+        )
+        for n in range(1, count + 1)
+    ]
+    if fits:
+        assert len(devices(lay_out(with_nodes(*nodes)))) == 2 + 2 * count
+    else:
+        with pytest.raises(BadInput, match="needs 9 windows of I/O addresses"):
+            lay_out(with_nodes(*nodes))
+
+
+@pytest.mark.parametrize(
+    ("kind", "class_code", "ids", "model"),
+    [
+        (Kind.INTEGRATED, "0200", "8086:15b8", "e1000e"),
+        (Kind.INTEGRATED, "0200", "10ec:8168", "e1000"),
+        (Kind.CONVENTIONAL, "0200", "8086:15b8", "e1000"),
+        (Kind.INTEGRATED, "0c0330", "1022:15e0", "qemu-xhci"),
+        (Kind.INTEGRATED, "0c0330", "8086:a2af", None),
+        (Kind.CONVENTIONAL, "0600", "1022:1452", "pci-testdev"),
+    ],
+)
+def test_on_bus_0_only_what_the_kernel_groups_alike_stands_in(
+    kind: Kind, class_code: str, ids: str, model: str | None
+) -> None:
+    found = lay_out(with_nodes(function("00:05.0", class_code, kind=kind, ids=ids)))
+    assert [own for _, own in found.own] == ([model] if model else [])
+    assert [spec.integrated for spec in found.emulated] == ([] if model else [True])
+
+
+def numbered_depth_first(found: Board) -> dict[str, int]:
+    """The bus behind each bridge as firmware numbers them, from the arguments alone."""
+    on: dict[str, list[tuple[int, int, str]]] = {}
+    for one in devices(found):
+        match = re.search(r"^(?:pcie-root-port|ioh3420|x\S*stream|pcie-pci-bridge),id=(\w+),.*", one)
+        if match:
+            device, _, number = re.search(r"addr=([^,]+)", one)[1].partition(".")
+            bus = re.search(r"bus=([^,]+)", one.partition(",")[2].partition(",")[2])[1]
+            on.setdefault(bus, []).append((int(device, 16), int(number), match[1]))
+    names: list[str] = []
+
+    def visit(bus: str) -> None:
+        for _, _, name in sorted(on.get(bus, [])):
+            names.append(name)
+            visit(name)
+
+    visit("pcie.0")
+    return {name: bus for bus, name in enumerate(names, start=1)}
+
+
+@given(boards(downstream_acs=False))
+@settings(deadline=None, max_examples=60)
+def test_every_bridge_gets_its_bus_or_the_board_is_refused(shape) -> None:
+    wanted = plan_of(Numbered().scenario(shape))
     try:
         found = lay_out(wanted)
     except BadInput as error:
         assert error.place is not None
         return
-    numbers = given_buses(found)
-    for one in devices(found):
-        if one.startswith("{"):
-            device = json.loads(one)
-            assert device["id"] == f"fn-{numbers[device['bus']]:02x}-00-0"
+    assert all(name == f"bus{bus:02x}" for name, bus in numbered_depth_first(found).items())
+    assert {f"bus{one.bus:02x}" for one in wanted.topology.bridges} <= set(numbered_depth_first(found))
     addresses = [one.split()[1] for one in slots(found)]
     assert len(addresses) == len(set(addresses))
-    heads = {address.partition(".")[0] for address in addresses if address.endswith(".0")}
-    assert heads == {address.partition(".")[0] for address in addresses}
 
 
 @pytest.mark.parametrize("text", ["x,addr=0", "a\nb", '"},{"', "[x]", "Radeon, by AMD"])
 def test_no_text_of_a_scenario_gets_into_the_arguments(text: str) -> None:
-    named = tuple(
-        replace(port, functions=tuple(replace(one, name=text, drivers=(text,)) for one in port.functions))
-        for port in PLAN.ports
+    nodes = tuple(
+        replace(
+            port, name=text, behind=tuple(replace(one, name=text, drivers=(text,)) for one in port.behind)
+        )
+        for port in PLAN.topology.bridges
     )
-    assert lay_out(replace(PLAN, ports=named)) == lay_out(PLAN)
+    assert lay_out(with_nodes(*nodes)) == lay_out(PLAN)
 
 
 def test_every_own_model_is_written_without_anything_but_its_options() -> None:
-    for code, own in board._OWN_DEVICES.items():
+    for code, own in OWN_DEVICES:
         assert re.fullmatch(r"[a-z0-9-]+(,[a-z]+=[a-z]+)*", own.model), code

@@ -132,6 +132,14 @@ FIRING = [
         [f"{GROUPS}=[['07:00.0']]"],
         [("DB503", "warning", "the group 07:00.0 is not one of this board")],
     ),
+    (
+        [
+            "board.root_ports.0.acs=false",
+            "board.root_ports.0.address='00:01.0'",
+            "board.root_ports.1.acs=false",
+        ],
+        [("DB504", "error", "02:00.0 shares the group of 01:00.0, but is not passed through")],
+    ),
     (["guest.machine=pc-q35-9.7"], [("DB601", "error", "no QEMU has a machine type pc-q35-9.7")]),
     (["guest.machine=q35-9.2"], [("DB601", "error", "no QEMU has a machine type q35-9.2")]),
     (["guest.machine=pc-q35-3.1"], [("DB602", "error", "QEMU 11.1 no longer has pc-q35-3.1")]),
@@ -243,6 +251,48 @@ def test_the_worst_comes_first_then_the_order_of_the_scenario() -> None:
     ranks = [(one.severity.rank, one.place.file, one.place.line) for one in findings]
     assert len(findings) == 6
     assert all(earlier <= later for earlier, later in pairwise(ranks))
+
+
+def test_the_shipped_bad_group_is_named_with_what_joins_it_and_the_ways_out() -> None:
+    (finding,) = found("bad-group")
+    assert (finding.code, finding.severity) == ("DB504", Severity.ERROR)
+    assert finding.found == "02:00.0 shares the group of 01:00.0, but is not passed through"
+    assert finding.why == (
+        "the root port 00:01.0 above 01:00.0 has no ACS; "
+        "00:01.1 and 00:01.0 are functions of one slot, and no ACS keeps them apart; "
+        "the root port 00:01.1 above 02:00.0 has no ACS; "
+        "while nvme of the host holds 02:00.0, VFIO says that the group is not viable and the guest does not start"
+    )
+    assert "pcie_acs_override=downstream,multifunction, which only claims isolation" in finding.fix
+    assert str(finding.place) == "scenarios/bad-group.yaml:66:15"
+
+
+SOUND = "{address: '%s', class: '0401', id: '13f6:8788', drivers: [snd_virtuoso]}"
+
+
+def test_behind_one_pcie_to_pci_bridge_nothing_but_another_slot_helps() -> None:
+    both = ", ".join(SOUND % address for address in ("07:01.0", "07:02.0"))
+    bridge = "{address: '06:00.0', bridge: pcie-to-pci, functions: [" + both + "]}"
+    findings = found("rx560", f"board.root_ports.5.functions=[{bridge}]", "passthrough=['07:01.0']")
+    (finding,) = [one for one in findings if one.code == "DB504"]
+    assert finding.why.startswith(
+        "07:01.0 is behind the PCIe-to-PCI bridge 06:00.0, whose address its DMA bears; 07:02.0 is behind"
+    )
+    assert "pcie_acs_override" not in finding.fix
+
+
+def test_a_chipset_s_upstream_port_beside_other_functions_is_named() -> None:
+    port = "{address: '07:00.0', bridge: downstream-port, functions: [" + SOUND % "08:00.0" + "]}"
+    upstream = "{address: '06:00.2', bridge: upstream-port, functions: [" + port + "]}"
+    switch = "{address: '06:00.0', class: '0c0330', id: '1022:43d0'}, " + upstream
+    findings = found("rx560", f"board.root_ports.5.functions=[{switch}]", "passthrough=['08:00.0']")
+    (finding,) = [one for one in findings if one.code == "DB504"]
+    assert "the upstream port 06:00.2 above 07:00.0 is one of several functions of its slot" in finding.why
+
+
+def test_a_bridge_to_the_host_in_the_group_does_no_harm() -> None:
+    head = "board.integrated=[{address: '00:01.0', class: '0600', id: '1022:1452', conventional: true}]"
+    assert brief(found("rx560", head, "board.root_ports.0.acs=false")) == []
 
 
 QEMUS = st.sampled_from(["0.0", "1.0", "4.0", "4.1", "7.2", "10.0", "11.1", "12.0", "999.999"])

@@ -3,9 +3,7 @@
 import pytest
 
 from pipeline.errors import BadInput
-from pipeline.pci import Address
 from pipeline.plan import Plan, resolve
-from pipeline.plan.grouping import groups
 from pipeline.scenario import read
 
 
@@ -76,12 +74,3 @@ def test_a_lone_second_function_becomes_the_first_in_the_guest() -> None:
 def test_boot_order_is_unique() -> None:
     with pytest.raises(BadInput, match="same place in the boot order"):
         plan("rx560", "guest.disk.boot=1")
-
-
-def test_groups() -> None:
-    port, first, second = (Address.parse(text) for text in ("00:01.1", "01:00.0", "01:00.1"))
-    assert groups({port: [first, second]}) == {
-        port: frozenset({port}),
-        first: frozenset({first, second}),
-        second: frozenset({first, second}),
-    }

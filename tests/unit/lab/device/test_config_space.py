@@ -214,3 +214,11 @@ def test_an_access_outside_is_refused(gpu: FunctionSpec, offset: int, size: int)
         space.read(offset, size)
     with pytest.raises(ValueError, match="outside"):
         space.write(offset, bytes(size))
+
+
+@pytest.mark.parametrize(("integrated", "kind"), [(False, 1), (True, 0)])
+def test_an_integrated_function_is_an_endpoint_of_the_kind_that_qemu_turns_into_one(
+    integrated: bool, kind: int
+) -> None:
+    space = ConfigSpace(dataclasses.replace(BARE, integrated=integrated))
+    assert number(space, capabilities(space)[0x10] + 2, 2) >> 4 & 0xF == kind
