@@ -43,6 +43,7 @@ def lint(_: Context, scenario: str, set: Iterable[str] | None = None, json: bool
     help={
         "scenario": "name of a shipped scenario or path of a YAML file",
         "output": "where to write (default: build/NAME)",
+        "all": "every shipped scenario, each compared with what its file states",
         "report": "where the verdict goes (default: OUTPUT/report)",
         "set": "key.key=value put over the scenario, repeatable",
         "files": "directory of an edited bundle: its etc/ and libvirt/ are booted instead of what is rendered",
@@ -54,7 +55,7 @@ def lint(_: Context, scenario: str, set: Iterable[str] | None = None, json: bool
 )
 def verify(
     _: Context,
-    scenario: str,
+    scenario: str = "",
     output: str = "",
     report: str = "",
     set: Iterable[str] | None = None,  # noqa: A002
@@ -62,10 +63,13 @@ def verify(
     files: str = "",
     fast: bool = False,
     lint: bool = True,
+    all: bool = False,  # noqa: A002
 ) -> None:
     """Build, boot the host in a VM, start the guest in it, and say whether everything holds."""
     from pipeline import commands
 
+    if all:
+        commands.end(commands.verify_all, output, accel, fast)
     commands.end(commands.verify, scenario, output, report, set or (), accel, lint, fast, files)
 
 

@@ -6,7 +6,7 @@ import contextlib
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import testinfra
 
 from pipeline.checks.run import run_checks
 from pipeline.errors import LabFault
+from pipeline.fidelity import fidelity, lacking, unproven, weigh
 from pipeline.lab import accel, apply, board, cache, domain, guest, host, kernel_proof, memory, toolchain
 from pipeline.lab.image import debian
 from pipeline.lab.run_directory import RunDirectory, run_directory
@@ -23,7 +24,7 @@ from pipeline.plan.model import Check, Plan, Stage
 from pipeline.render import Bundle
 from pipeline.render.bundle import domain_path
 from pipeline.stand_ins import stand_ins
-from pipeline.verdict import CheckResult, Listener, Outcome, StandIn, Verdict, outcome_of
+from pipeline.verdict import CheckResult, Fidelity, Listener, Outcome, StandIn, Verdict, outcome_of
 
 _BEFORE_THE_HOST = {Check.INITRAMFS, Check.LOADER, Check.BOOTS}
 # mkinitcpio, initramfs-tools, dracut, and a shell that cannot read a file.
@@ -39,6 +40,7 @@ class _Run:
 
     checks: list[CheckResult] = field(default_factory=list)
     stand_ins: list[StandIn] = field(default_factory=list)
+    fidelity: list[Fidelity] = field(default_factory=list)
     replacements: tuple[str, ...] = ()
     accelerator: str = "not chosen"
     versions: dict[str, str] = field(default_factory=dict)
@@ -100,6 +102,7 @@ def verify(
         times=run.times,
         peak_memory=peak.bytes,
         edited=edited,
+        fidelity=tuple(run.fidelity),
         fault=fault,
     )
 
@@ -135,7 +138,9 @@ def _stages(
                 applied = apply.apply(plan, files, board=layout, image=image, run=directory)
             run.logs["l1-apply.log"] = applied.initramfs.output + applied.loader.output
             run.stand_ins += stand_ins(plan, layout, image, chosen, applied, fast=fast)
-            _note(plan, run, Check.INITRAMFS, _ended(applied.initramfs), listener)
+            run.fidelity += fidelity(plan, image, qemu=qemu.version, fast=fast)
+            lack = lacking(plan, image, applied.initramfs.output)
+            _note(plan, run, Check.INITRAMFS, _ended(applied.initramfs), listener, unproven_for=lack)
             _note(plan, run, Check.LOADER, _ended(applied.loader), listener)
             if applied.loader.status:
                 return
@@ -151,8 +156,9 @@ def _stages(
                     fast=fast,
                     run=directory,
                 )
+            reasons = unproven(plan, image)
             _host_and_guest(
-                plan, layout, run, directory, prepared, qemu, chosen, domain_xml, listener, guest_too
+                plan, layout, run, directory, prepared, qemu, chosen, domain_xml, listener, guest_too, reasons
             )
         except host.HostDoesNotBoot as error:
             _note(plan, run, Check.BOOTS, str(error), listener)
@@ -171,6 +177,7 @@ def _host_and_guest(
     domain_xml: bytes,
     listener: Listener,
     guest_too: bool,
+    reasons: Mapping[str, str],
 ) -> None:
     started = time.monotonic()
     booted = host.boot(
@@ -192,7 +199,10 @@ def _host_and_guest(
         with run.timed("host checks"):
             visitor = testinfra.get_host(f"paramiko://root@127.0.0.1:{l1.port}")
             visitor.backend.client = l1.shell.client
-            run.checks += run_checks(visitor, expectations, progress=listener.check)
+            found = run_checks(
+                visitor, expectations, progress=lambda one: listener.check(weigh(one, reasons))
+            )
+            run.checks += [weigh(one, reasons) for one in found]
         run.times["host stage"] = round(time.monotonic() - started, 2)
         run.logs["l1-kernel.log"] = l1.shell.run("dmesg", timeout=60).out
         if outcome_of(run.checks) is not Outcome.HELD or not guest_too:
@@ -200,20 +210,23 @@ def _host_and_guest(
         lab_domain = domain.for_lab(domain_xml, accelerator=chosen.l2)
         run.replacements = lab_domain.replacements
         with run.timed("guest stage"):
-            found = guest.run_guest(plan, lab_domain, l1.shell, accelerator=chosen.l2, progress=listener.step)
-        run.checks += found.checks
-        run.logs |= found.logs
-        run.versions |= found.versions
-        for result in found.checks:
+            seen = guest.run_guest(plan, lab_domain, l1.shell, accelerator=chosen.l2, progress=listener.step)
+        run.checks += seen.checks
+        run.logs |= seen.logs
+        run.versions |= seen.versions
+        for result in seen.checks:
             listener.check(result)
 
 
-def _note(plan: Plan, run: _Run, check: Check, observed: str, listener: Listener) -> None:
+def _note(
+    plan: Plan, run: _Run, check: Check, observed: str, listener: Listener, *, unproven_for: str = ""
+) -> None:
+    """A check made here; one that fails `unproven_for` a reason of the lab's is not proven."""
     expectation = next(one for one in plan.expectations if one.check is check)
-    held = observed == expectation.expected
-    result = CheckResult(
-        expectation=expectation, outcome=Outcome.HELD if held else Outcome.FAILED, observed=observed
-    )
+    outcome = Outcome.HELD if observed == expectation.expected else Outcome.FAILED
+    if outcome is Outcome.FAILED and unproven_for:
+        outcome, observed = Outcome.NOT_PROVEN, f"{observed}; but {unproven_for}"
+    result = CheckResult(expectation=expectation, outcome=outcome, observed=observed)
     run.checks.append(result)
     listener.check(result)
 

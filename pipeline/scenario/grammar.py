@@ -226,5 +226,13 @@ Memory = Annotated[
         allowed="a number and a unit (MiB, GiB, TiB), a whole number of MiB",
     ),
 ]
+CheckId = Annotated[
+    str,
+    Text(
+        r"^[a-z][a-z-]{0,31}\[[A-Za-z0-9/:._=,+-]{1,200}\]$",
+        "a check as the verdict names it: its kind and in brackets what it is about",
+        "viable[01:00.0]",
+    ),
+]
 Year = Annotated[int, Field(ge=2019, le=2099)]
 BootOrder = Annotated[int, Field(ge=1, le=9, description="place in the boot order, 1 first")]

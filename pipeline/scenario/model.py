@@ -10,6 +10,7 @@ from pipeline.scenario.board import Board, Function
 from pipeline.scenario.grammar import (
     AbsolutePath,
     BootOrder,
+    CheckId,
     CpuModel,
     HookName,
     InterfaceName,
@@ -129,11 +130,21 @@ class Guest(Part):
     )
 
 
+class Failing(Part):
+    """A check that must fail, as the verdict names it, and why it does."""
+
+    check: CheckId
+    because: Prose
+
+
 class Expect(Part):
     """What the owner knows of the machine and wants proven instead of the predicted."""
 
     groups: tuple[Annotated[tuple[PciAddress, ...], Field(min_length=1)], ...] | None = Field(
         None, description="each IOMMU group of interest, with exactly its functions"
+    )
+    failing: tuple[Failing, ...] = Field(
+        (), description="checks that must fail: a scenario that shows a mistake; `verify --all` compares"
     )
 
 

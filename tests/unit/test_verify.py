@@ -60,7 +60,7 @@ class Lab:
         self.guests: list[str] = []
         self.initramfs = StepDone(status=0, output="==> Image generation successful\n")
         self.loader = StepDone(status=0, output="done\n")
-        image = SimpleNamespace(release="6.12.1", distribution="Debian 13", packages={})
+        image = SimpleNamespace(release="6.12.1", distribution="Debian 13", packages={}, tree=tmp_path)
         self.put(run.toolchain, "find", lambda _: SimpleNamespace(version="11.1"))
         self.put(run.toolchain, "efi_shell", lambda _: Path("Shell.efi"))
         self.put(run.toolchain, "firmware", lambda _: (Path("CODE.fd"), Path("VARS.fd")))

@@ -41,6 +41,8 @@ PACKAGES = (
     "dracut-core",
     "systemd-boot-efi",
     "systemd-ukify",
+    "swtpm",
+    "swtpm-tools",
 )
 _SHAPE = Path(__file__).with_name("shape.sh")
 _UNTRACED = Path(__file__).with_name("untraced.py")
