@@ -48,6 +48,7 @@ def lint(_: Context, scenario: str, set: Iterable[str] | None = None, json: bool
         "set": "key.key=value put over the scenario, repeatable",
         "files": "directory of an edited bundle: its etc/ and libvirt/ are booted instead of what is rendered",
         "fast": "boot the kernel directly, without firmware and boot loader (a stand-in)",
+        "boot": "default, or fallback: the entry without passthrough, which must leave the card to its own driver",
         "accel": "kvm or tcg, instead of what was proven to work",
         "lint": "refuse a scenario with error findings before anything boots (--no-lint boots it all the same)",
     },
@@ -62,6 +63,7 @@ def verify(
     accel: str = "",
     files: str = "",
     fast: bool = False,
+    boot: str = "default",
     lint: bool = True,
     all: bool = False,  # noqa: A002
 ) -> None:
@@ -70,7 +72,7 @@ def verify(
 
     if all:
         commands.end(commands.verify_all, output, accel, fast)
-    commands.end(commands.verify, scenario, output, report, set or (), accel, lint, fast, files)
+    commands.end(commands.verify, scenario, output, report, set or (), accel, lint, fast, files, boot)
 
 
 @task

@@ -137,6 +137,7 @@ def verify(
     refuse: bool,
     fast: bool = False,
     edited: str = "",
+    boot: str = "default",
 ) -> ExitCode:
     """Build, boot, check; write the verdict."""
     from rich.console import Console
@@ -146,6 +147,8 @@ def verify(
 
     if not scenario:
         raise BadInput("no scenario is named", hint="--scenario NAME, or --all for every shipped one")
+    if boot not in {"default", "fallback"}:
+        raise BadInput(f"there is no entry {boot!r} to boot", hint="--boot default or --boot fallback")
     if accelerator not in {"", "kvm", "tcg"}:
         raise BadInput(f"there is no accelerator {accelerator!r}", hint="--accel kvm or --accel tcg")
     if report:
@@ -169,6 +172,7 @@ def verify(
             logs=folder / "logs",
             listener=terminal.Progress(console),
             fast=fast,
+            fallback=boot == "fallback",
             edited=changed,
         )
         (folder / "verdict.json").write_text(as_json.text(result), encoding="utf-8")

@@ -7,7 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import testinfra
@@ -20,6 +20,7 @@ from pipeline.lab.image import debian
 from pipeline.lab.run_directory import RunDirectory, run_directory
 from pipeline.lab.sandbox import StepDone
 from pipeline.lint import Finding
+from pipeline.plan.expectations import WAY_BACK
 from pipeline.plan.model import Check, Plan, Stage
 from pipeline.render import Bundle
 from pipeline.render.bundle import domain_path
@@ -65,16 +66,20 @@ def verify(
     logs: Path,
     listener: Listener,
     fast: bool = False,
+    fallback: bool = False,
     edited: tuple[str, ...] = (),
     guest_too: bool = True,
 ) -> Verdict:
     """Boot the bundle and compare with the plan's expectations; logs go to the directory `logs`.
 
     `edited` are the paths of the bundle that are not as rendered. The host boots through its firmware and boot
-    loader; `fast` leaves these two out. A lab fault is a verdict of its own kind, never raised. BadInput is
-    raised before anything starts.
+    loader; `fast` leaves these two out. `fallback` boots the entry without passthrough, and no guest. A lab fault
+    is a verdict of its own kind, never raised. BadInput is raised before anything starts.
     """
     layout = board.lay_out(plan)
+    if fallback:
+        plan = replace(plan, expectations=plan.way_back)
+        guest_too = False
     run = _Run()
     for path in edited:
         listener.step(f"{path} as edited, not as rendered")
@@ -82,7 +87,7 @@ def verify(
     with memory.peak() as peak:
         started = time.monotonic()
         try:
-            _stages(plan, bundle, layout, run, accelerator, logs, listener, fast, guest_too)
+            _stages(plan, bundle, layout, run, accelerator, logs, listener, fast, fallback, guest_too)
         except LabFault as error:
             fault = str(error)
         run.times["total"] = round(time.monotonic() - started, 2)
@@ -116,6 +121,7 @@ def _stages(
     logs: Path,
     listener: Listener,
     fast: bool,
+    fallback: bool,
     guest_too: bool,
 ) -> None:
     with run.timed("toolchain"):
@@ -154,9 +160,11 @@ def _stages(
                     shell_program=shell_program,
                     firmware=firmware,
                     fast=fast,
+                    entry=WAY_BACK if fallback else "",
                     run=directory,
                 )
             reasons = unproven(plan, image)
+            run.versions["menu entry"] = prepared.entry.title
             _host_and_guest(
                 plan, layout, run, directory, prepared, qemu, chosen, domain_xml, listener, guest_too, reasons
             )

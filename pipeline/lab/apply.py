@@ -18,6 +18,7 @@ from pipeline.lab.run_directory import RunDirectory
 from pipeline.lab.sandbox import Step, StepDone
 from pipeline.lab.shape import removals, shape
 from pipeline.plan.model import Plan
+from pipeline.render.mode import mode
 
 # Read after /etc/default/grub, as grub-mkconfig of Debian, Manjaro and Arch does (util/grub-mkconfig.in).
 GRUB_DROP_IN = "/etc/default/grub.d/zz-dryboot.cfg"
@@ -54,7 +55,7 @@ def apply(
     What the configuration gets wrong is in the result. What was applied before comes from the cache. Raises
     LabFault.
     """
-    puts = {f"/{path}": Put(data=data) for path, data in rendered.items()}
+    puts = {f"/{path}": Put(data=data, mode=mode(path)) for path, data in rendered.items()}
     puts |= shape(plan, image) | {GRUB_DROP_IN: Put(data=_grub_drop_in())}
     gone = removals(plan, image)
     steps = (_mkinitcpio(image, board, run), Step(argv=("grub-mkconfig", "-o", "/boot/grub/grub.cfg")))

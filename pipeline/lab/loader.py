@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.errors import BadInput
 from pipeline.lab import fat, grub
 from pipeline.lab.apply import LAB_PARAMETERS, Applied
 from pipeline.lab.board import DISK_SLOT
@@ -66,6 +67,15 @@ def menu(bootloader: str, files: Files) -> tuple[Entry, ...]:
     default = re.search(r"^default\s+(\S+)", files.text("/boot/loader/loader.conf"), re.MULTILINE)
     wanted = default[1].removesuffix(".conf") if default else ""
     return tuple(sorted(found, key=lambda entry: entry.identifier != wanted))
+
+
+def boot_once(bootloader: str, entry: str) -> Mapping[str, Put]:
+    """What makes the loader boot `entry` the next time only, as grub-reboot does (util/grub-reboot.in)."""
+    if bootloader != "grub":
+        raise BadInput(f"{bootloader} cannot be told in the lab which entry to boot")
+    # lib/envblk.c: a block of 1024 bytes, filled up with number signs.
+    block = f"# GRUB Environment Block\nnext_entry={entry}\n".encode()
+    return {"/boot/grub/grubenv": Put(data=block.ljust(1024, b"#"))}
 
 
 def type1(path: str, text: str) -> Entry:

@@ -57,4 +57,20 @@ def hook_unknown(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
             )
 
 
-RULES: tuple[Rule, ...] = (modconf_missing, hook_unknown)
+def no_fallback(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
+    """DB303: the distribution makes no fallback image any more."""
+    facts = plan.host.distribution
+    if not facts.fallback_by_default:
+        yield Finding(
+            code="DB303",
+            severity=Severity.NOTE,
+            place=loaded.source.place(("host", "year")),
+            found=f"{facts.os_release['NAME']} of {plan.host.year} makes no fallback initramfs",
+            why="guides call the fallback entry the way back from a dark screen; the preset has had no such image "
+            "since 2023, and one that is made all the same has the vfio modules too",
+            fix="choose `Without passthrough` in GRUB's menu, which the bundle adds; verify --boot fallback proves it",
+            source=facts.source,
+        )
+
+
+RULES: tuple[Rule, ...] = (modconf_missing, hook_unknown, no_fallback)

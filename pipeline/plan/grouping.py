@@ -2,11 +2,11 @@
 
 Source: Linux 6.12, drivers/iommu/iommu.c pci_device_group(), drivers/pci/search.c pci_for_each_dma_alias(),
 drivers/pci/pci.c pci_acs_enabled() and pci_acs_path_enabled(), drivers/pci/quirks.c pci_quirk_rciep_acs();
-measured with Debian's 6.12 on QEMU's AMD-Vi and VT-d. These rules are those of the series from 4.19 to 6.12.
-Of the quirks for single devices those of multifunction endpoints are known (facts/isolation.py). Not modelled: the
-others (ports of chipsets in pci_dev_acs_enabled[]: state the `acs` that such a port has in effect; DMA aliases by id), aliases that firmware adds (IVRS), `pcie_acs_override=` and `pci=config_acs=`. A series of patches
-of July 2025 ("Fix incorrect iommu_groups with PCIe ACS") makes the groups of switches and of slots with mixed ACS
-larger; kernels that have it need another model.
+measured with Debian's 6.12 on QEMU's AMD-Vi and VT-d. Of the quirks for single devices those of multifunction
+endpoints are known (facts/isolation.py). Not modelled: the others (ports of chipsets in pci_dev_acs_enabled[]: state
+the `acs` that such a port has in effect; DMA aliases by id), aliases that firmware adds (IVRS), `pcie_acs_override=`
+and `pci=config_acs=`. A series of patches of July 2025 ("Fix incorrect iommu_groups with PCIe ACS") makes the groups
+of switches and of slots with mixed ACS larger; kernels that have it need another model.
 """
 
 from __future__ import annotations

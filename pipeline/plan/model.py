@@ -110,6 +110,7 @@ class Check(StrEnum):
     BINDING = "binding"
     FIRST_DRIVER = "first-driver"
     STAYS = "stays"
+    OWN_DRIVER = "own-driver"
     VFIO_NODE = "vfio-node"
     DOMAIN_DEFINED = "domain-defined"
     DOMAIN_STARTED = "domain-started"
@@ -143,13 +144,17 @@ class Expectation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """A scenario with everything decided."""
+    """A scenario with everything decided.
+
+    `way_back` is what must hold when the owner boots the entry without passthrough.
+    """
 
     name: str
     host: HostPlan
     topology: Topology
     guest: GuestPlan
     expectations: tuple[Expectation, ...]
+    way_back: tuple[Expectation, ...]
 
     @property
     def functions(self) -> tuple[PlannedFunction, ...]:

@@ -6,7 +6,7 @@ from pipeline.errors import BadInput
 from pipeline.facts import distributions, kernels
 from pipeline.pci import Address
 from pipeline.plan.board import plan_topology
-from pipeline.plan.expectations import derive
+from pipeline.plan.expectations import derive, way_back
 from pipeline.plan.model import (
     GuestPlan,
     HostPlan,
@@ -37,6 +37,7 @@ def resolve(loaded: Loaded) -> Plan:
         host=host,
         topology=topology,
         guest=guest,
+        way_back=way_back(host, topology, source=source),
         expectations=derive(
             host,
             topology,

@@ -11,9 +11,16 @@ from collections.abc import Iterable
 
 from pipeline.errors import Place
 from pipeline.plan import Plan
+from pipeline.plan.expectations import WAY_BACK, WAY_BACK_PARAMETER
 from pipeline.render.environment import fill
+from pipeline.render.mode import mode
 
-FILES = ("etc/default/grub", "etc/modprobe.d/vfio.conf", "etc/mkinitcpio.conf")
+FILES = (
+    "etc/default/grub",
+    "etc/modprobe.d/vfio.conf",
+    "etc/mkinitcpio.conf",
+    "etc/grub.d/42_without_passthrough",
+)
 STEPS = "apply.md"
 
 
@@ -22,6 +29,8 @@ def host_files(plan: Plan) -> dict[str, bytes]:
     host = plan.host
     values = {
         "scenario": plan.name,
+        "identifier": WAY_BACK,
+        "parameter": WAY_BACK_PARAMETER,
         "parameters": [item.value for item in host.kernel_parameters],
         "parameters_from": _origin(item.place for item in host.kernel_parameters),
         "ids": [item.value for item in host.vfio_ids],
@@ -45,6 +54,7 @@ def steps(plan: Plan, *, domain: str) -> bytes:
         scenario=plan.name,
         targets=[f"/{path}" for path in FILES],
         files=FILES,
+        modes=[f"{mode(path):o}" for path in FILES],
         facts=facts,
         images=[facts.initramfs_image, *([facts.fallback_image] if facts.fallback_by_default else [])],
         slots=[*slots],
