@@ -136,24 +136,27 @@ def _stages(
     run.accelerator = chosen.reason
     listener.step(f"accelerator {chosen.reason}")
     domain_xml = bundle.files[domain_path(plan)]
-    files = {path: data for path, data in bundle.files.items() if path.startswith("etc/")}
+    files = {path: data for path, data in bundle.files.items() if path.startswith(("etc/", "boot/"))}
     with run_directory(cache.runs()) as directory:
         try:
             with run.timed("apply"):
                 listener.step("applying the files to the host")
                 applied = apply.apply(plan, files, board=layout, image=image, run=directory)
-            run.logs["l1-apply.log"] = applied.initramfs.output + applied.loader.output
+            said = [step.output for step in (applied.initramfs, applied.loader) if step]
+            run.logs["l1-apply.log"] = "".join(said)
             run.stand_ins += stand_ins(plan, layout, image, chosen, applied, fast=fast)
             run.fidelity += fidelity(plan, image, qemu=qemu.version, fast=fast)
             lack = lacking(plan, image, applied.initramfs.output)
             _note(plan, run, Check.INITRAMFS, _ended(applied.initramfs), listener, unproven_for=lack)
-            _note(plan, run, Check.LOADER, _ended(applied.loader), listener)
-            if applied.loader.status:
-                return
+            if applied.loader:
+                _note(plan, run, Check.LOADER, _ended(applied.loader), listener)
+                if applied.loader.status:
+                    return
             with run.timed("disks"):
                 prepared = host.prepare(
                     applied,
                     bootloader=plan.host.bootloader,
+                    root=plan.host.root,
                     domain_xml=domain_xml,
                     image=image,
                     qemu=qemu,

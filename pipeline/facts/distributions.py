@@ -26,6 +26,7 @@ class Distribution:
     ovmf_code: str
     ovmf_vars: str
     packages: tuple[str, ...]
+    bootloaders: tuple[str, ...]
 
 
 def distribution(name: str, *, year: int, kernel: str) -> Distribution:
@@ -39,7 +40,7 @@ def distribution(name: str, *, year: int, kernel: str) -> Distribution:
             values = {field.name: entry[field.name] for field in fields(Distribution)}
             for key in ("kernel_image", "initramfs_image", "fallback_image", "preset"):
                 values[key] = values[key].format(**names)
-            for key in ("hooks", "kernel_parameters", "packages"):
+            for key in ("hooks", "kernel_parameters", "packages", "bootloaders"):
                 values[key] = tuple(values[key])
             return Distribution(**values)
     raise LookupError(f"no facts about {name} in {year}")

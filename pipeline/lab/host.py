@@ -23,7 +23,7 @@ from pipeline.lab.image import HostImage
 from pipeline.lab.loader import Files, boot_once, menu
 from pipeline.lab.loader import disk as disk_of
 from pipeline.lab.machine import hardware
-from pipeline.lab.overlay import Put, copy_sparse, put
+from pipeline.lab.overlay import Put, copy_sparse, identify, put
 from pipeline.lab.run_directory import RunDirectory
 from pipeline.lab.servers import device_server
 from pipeline.lab.shape import READY, access
@@ -68,6 +68,7 @@ def prepare(
     applied: Applied,
     *,
     bootloader: str,
+    root: str | None,
     domain_xml: bytes,
     image: HostImage,
     qemu: Qemu,
@@ -80,19 +81,22 @@ def prepare(
     """Make L1's disks from a copy of the image and what was applied to it.
 
     It boots as its owner's machine does, firmware and boot loader included; `fast` gives kernel and initramfs of
-    the boot loader's entry to QEMU. `entry` is the identifier of the one to boot once, else the default. Raises
+    the boot loader's entry to QEMU. `entry` is the identifier of the one to boot once, else the default; `root`
+    what the entry calls the root file system, where it does. Raises
     HostDoesNotBoot where there is nothing to boot, LabFault.
     """
     files = Files(applied=applied, image=image)
     chosen = _chosen(menu(bootloader, files), bootloader, entry)
+    if entry:
+        files = boot_once(bootloader, entry, files, run)
     disk = run.path / "l1.ext4"
     copy_sparse(image.root, disk)
     visitor, host_key = key_pair(), key_pair()
-    puts = {**applied.files, **access(visitor=visitor, host_key=host_key)}
-    if entry:
-        puts |= boot_once(bootloader, entry)
+    puts = {**files.applied.files, **access(visitor=visitor, host_key=host_key)}
     puts |= _media(domain_xml, qemu, shell_program, run)
     put(disk, puts, scratch=run.path / "put", removed=applied.removed)
+    if root:
+        identify(disk, root, scratch=run.path / "put")
     identity, known_hosts = run.path / "identity", run.path / "known_hosts"
     identity.write_bytes(visitor.private)
     identity.chmod(0o600)

@@ -66,9 +66,9 @@ def no_fallback(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
             severity=Severity.NOTE,
             place=loaded.source.place(("host", "year")),
             found=f"{facts.os_release['NAME']} of {plan.host.year} makes no fallback initramfs",
-            why="guides call the fallback entry the way back from a dark screen; the preset has had no such image "
-            "since 2023, and one that is made all the same has the vfio modules too",
-            fix="choose `Without passthrough` in GRUB's menu, which the bundle adds; verify --boot fallback proves it",
+            why="guides call the fallback entry the way back from a dark screen; the preset has no such image any "
+            "more, and one that is made all the same has the vfio modules too",
+            fix="choose `Without passthrough` in the menu, which the bundle adds; verify --boot fallback proves it",
             source=facts.source,
         )
 

@@ -66,7 +66,9 @@ def way_back(host: HostPlan, topology: Topology, *, source: Source) -> tuple[Exp
             expected=WAY_BACK_PARAMETER,
             place=place,
             why="this is not the entry without passthrough",
-            fix="look for it in /boot/grub/grub.cfg; /etc/grub.d/42_without_passthrough has to be executable",
+            fix="look for it in /boot/grub/grub.cfg; /etc/grub.d/42_without_passthrough has to be executable"
+            if host.bootloader == "grub"
+            else f"look for {WAY_BACK}.conf in /boot/loader/entries",
         )
     )
     for function in topology.functions:
@@ -111,15 +113,16 @@ def _boot(host: HostPlan, source: Source) -> Iterator[Expectation]:
         why="mkinitcpio reports an error: the image may lack what vfio-pci needs",
         fix=f"take {missing[0].value} out of MODULES" if missing else "see mkinitcpio's message",
     )
-    yield Expectation(
-        check=Check.LOADER,
-        stage=Stage.HOST,
-        subject="/boot/grub/grub.cfg",
-        expected="exit status 0",
-        place=source.place(("host", "bootloader")),
-        why="grub-mkconfig gives up and leaves the grub.cfg of before, so nothing of the change boots",
-        fix="mend the line of /etc/default/grub that its message names, then run grub-mkconfig again",
-    )
+    if host.bootloader == "grub":
+        yield Expectation(
+            check=Check.LOADER,
+            stage=Stage.HOST,
+            subject="/boot/grub/grub.cfg",
+            expected="exit status 0",
+            place=source.place(("host", "bootloader")),
+            why="grub-mkconfig gives up and leaves the grub.cfg of before, so nothing of the change boots",
+            fix="mend the line of /etc/default/grub that its message names, then run grub-mkconfig again",
+        )
     yield Expectation(
         check=Check.BOOTS,
         stage=Stage.HOST,
@@ -143,7 +146,9 @@ def _cmdline(host: HostPlan) -> Iterator[Expectation]:
             expected=parameter.value,
             place=parameter.place,
             why="the kernel did not get this parameter, so what it turns on or off is not",
-            fix="put it into GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub and run grub-mkconfig",
+            fix="put it into GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub and run grub-mkconfig"
+            if host.bootloader == "grub"
+            else "put it into options of the entry in /boot/loader/entries",
         )
 
 

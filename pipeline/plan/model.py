@@ -29,6 +29,7 @@ class HostPlan:
     distribution: Distribution
     generator: str
     bootloader: str
+    root: str | None
     year: int
     cpu_vendor: str
     threads: int

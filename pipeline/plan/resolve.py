@@ -59,7 +59,8 @@ def _host(scenario: Scenario, source: Source, topology: Topology) -> HostPlan:
     return HostPlan(
         distribution=facts,
         generator=host.initramfs.generator,
-        bootloader=host.bootloader,
+        bootloader=_bootloader(scenario, source, facts),
+        root=host.root,
         year=host.year,
         cpu_vendor=host.cpu.vendor,
         threads=host.cpu.cores * host.cpu.threads_per_core,
@@ -72,6 +73,29 @@ def _host(scenario: Scenario, source: Source, topology: Topology) -> HostPlan:
         modules=_modules(scenario, source),
         hooks=_hooks(scenario, source, facts.hooks),
     )
+
+
+def _bootloader(scenario: Scenario, source: Source, facts: distributions.Distribution) -> str:
+    host = scenario.host
+    if host.bootloader not in facts.bootloaders:
+        raise BadInput(
+            f"no facts about {facts.os_release['NAME']} with {host.bootloader}",
+            place=source.place(("host", "bootloader")),
+            hint=f"known with it: {', '.join(facts.bootloaders)}",
+        )
+    if host.bootloader == "systemd-boot" and host.root is None:
+        raise BadInput(
+            "systemd-boot's entry has to name the root file system, and host.root is missing",
+            place=source.place(("host", "bootloader")),
+            hint="host.root: UUID=... as `findmnt -no UUID /` says on the host",
+        )
+    if host.bootloader == "grub" and host.root is not None:
+        raise BadInput(
+            "grub-mkconfig finds the root file system itself, so host.root would not be used",
+            place=source.place(("host", "root")),
+            hint="leave host.root out",
+        )
+    return host.bootloader
 
 
 def _kernel_parameters(

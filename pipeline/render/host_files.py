@@ -15,23 +15,38 @@ from pipeline.plan.expectations import WAY_BACK, WAY_BACK_PARAMETER
 from pipeline.render.environment import fill
 from pipeline.render.mode import mode
 
-FILES = (
-    "etc/default/grub",
-    "etc/modprobe.d/vfio.conf",
-    "etc/mkinitcpio.conf",
-    "etc/grub.d/42_without_passthrough",
-)
 STEPS = "apply.md"
+_OF_EVERY_HOST = ("etc/modprobe.d/vfio.conf", "etc/mkinitcpio.conf")
+_WAY_BACK_SCRIPT = "etc/grub.d/42_without_passthrough"
+# What no host has before: to undo means to remove it.
+_ADDED = {"etc/modprobe.d/vfio.conf", _WAY_BACK_SCRIPT}
+_COMMON = "common"
+_ESP = "/boot"
+
+
+def paths(plan: Plan) -> tuple[str, ...]:
+    """The files of a host, below `/`: those of its boot loader and those of every host."""
+    if plan.host.bootloader == "grub":
+        return ("etc/default/grub", *_OF_EVERY_HOST, _WAY_BACK_SCRIPT)
+    entries = "boot/loader/entries"
+    own = (f"{entries}/{plan.host.distribution.distribution}.conf", f"{entries}/{WAY_BACK}.conf")
+    return ("boot/loader/loader.conf", *own, *_OF_EVERY_HOST)
 
 
 def host_files(plan: Plan) -> dict[str, bytes]:
     """The configuration files by their path below `/`."""
     host = plan.host
+    parameters = [item.value for item in host.kernel_parameters]
+    options = [*([f"root={host.root}", "rw"] if host.root else []), *parameters]
     values = {
         "scenario": plan.name,
         "identifier": WAY_BACK,
         "parameter": WAY_BACK_PARAMETER,
-        "parameters": [item.value for item in host.kernel_parameters],
+        "parameters": parameters,
+        "options": options,
+        "way_back_options": [*options, WAY_BACK_PARAMETER],
+        "kernel": host.distribution.kernel_image.removeprefix(_ESP),
+        "initramfs": host.distribution.initramfs_image.removeprefix(_ESP),
         "parameters_from": _origin(item.place for item in host.kernel_parameters),
         "ids": [item.value for item in host.vfio_ids],
         "ids_from": _origin(item.place for item in host.vfio_ids),
@@ -41,20 +56,22 @@ def host_files(plan: Plan) -> dict[str, bytes]:
         "hooks": [item.value for item in host.hooks],
         "hooks_from": _origin(item.place for item in host.hooks),
     }
-    folder = host.distribution.distribution
-    return {path: fill(f"{folder}/{path}.j2", **values) for path in FILES}
+    return {path: fill(_templates(plan, path), **values) for path in paths(plan)}
 
 
 def steps(plan: Plan, *, domain: str) -> bytes:
     """What the owner does with the files; `domain` is the path of the domain XML in the bundle."""
     facts, guest = plan.host.distribution, plan.guest
     slots = dict.fromkeys(str(function.address).rpartition(".")[0] for function in plan.passed)
+    files = paths(plan)
     return fill(
-        f"{facts.distribution}/{STEPS}.j2",
+        _templates(plan, STEPS),
         scenario=plan.name,
-        targets=[f"/{path}" for path in FILES],
-        files=FILES,
-        modes=[f"{mode(path):o}" for path in FILES],
+        targets=[f"/{path}" for path in files],
+        files=files,
+        modes=[f"{mode(path):o}" for path in files],
+        grub=plan.host.bootloader == "grub",
+        added=[f"/{path}" for path in files if path in _ADDED or path.endswith(f"/{WAY_BACK}.conf")],
         facts=facts,
         images=[facts.initramfs_image, *([facts.fallback_image] if facts.fallback_by_default else [])],
         slots=[*slots],
@@ -64,6 +81,11 @@ def steps(plan: Plan, *, domain: str) -> bytes:
         media=[disk.path for disk in guest.disks if disk.cdrom],
         disks=[disk for disk in guest.disks if not disk.cdrom],
     )
+
+
+def _templates(plan: Plan, path: str) -> tuple[str, str]:
+    """The distribution's own template for a file, else the common one."""
+    return (f"{plan.host.distribution.distribution}/{path}.j2", f"{_COMMON}/{path}.j2")
 
 
 def _origin(places: Iterable[Place]) -> str:

@@ -24,6 +24,7 @@ from pipeline.scenario.grammar import (
     PciIdPair,
     Prose,
     QemuRelease,
+    RootDevice,
     Year,
 )
 from pipeline.scenario.part import Part
@@ -60,13 +61,16 @@ class Initramfs(Part):
 class Host(Part):
     """The machine that will be rebooted."""
 
-    distribution: Literal["manjaro"]
+    distribution: Literal["manjaro", "arch"]
     year: Year = Field(description="which generation of the distribution's defaults and paths")
     cpu: Cpu
     memory: Memory
     kernel: KernelSeries = Field(description="kernel series, such as '6.12'")
     qemu: QemuRelease = Field(description="QEMU release on the host, such as '11.1'")
-    bootloader: Literal["grub"] = "grub"
+    bootloader: Literal["grub", "systemd-boot"] = "grub"
+    root: RootDevice | None = Field(
+        None, description="the root file system; systemd-boot's entry names it, grub-mkconfig finds it itself"
+    )
     kernel_parameters: tuple[KernelParameter, ...] | None = Field(
         None,
         description="the owner's own parameters; the distribution's defaults where left out",

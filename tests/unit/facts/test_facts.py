@@ -117,10 +117,12 @@ def test_generations_of_a_distribution() -> None:
 
 
 def test_years_of_generations_neither_overlap_nor_leave_gaps() -> None:
-    years = sorted(
-        (entry["from_year"], entry["until_year"]) for entry in table("distributions")["generation"]
-    )
-    assert all(earlier[1] + 1 == later[0] for earlier, later in pairwise(years))
+    generations = table("distributions")["generation"]
+    for name in {entry["distribution"] for entry in generations}:
+        own = [entry for entry in generations if entry["distribution"] == name]
+        years = sorted((entry["from_year"], entry["until_year"]) for entry in own)
+        assert all(earlier[1] + 1 == later[0] for earlier, later in pairwise(years))
+        assert years[-1][1] == 2099
 
 
 def test_hooks_of_the_distributions_are_known() -> None:

@@ -74,3 +74,32 @@ def test_a_lone_second_function_becomes_the_first_in_the_guest() -> None:
 def test_boot_order_is_unique() -> None:
     with pytest.raises(BadInput, match="same place in the boot order"):
         plan("rx560", "guest.disk.boot=1")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["host.bootloader=systemd-boot"], "no facts about Manjaro Linux with systemd-boot"),
+        (["host.distribution=arch", "host.bootloader=systemd-boot"], "host.root is missing"),
+        (["host.root=LABEL=root"], "host.root would not be used"),
+    ],
+)
+def test_a_boot_loader_that_does_not_fit_is_bad_input(settings: list[str], message: str) -> None:
+    with pytest.raises(BadInput, match=message) as caught:
+        resolve(read("rx560", settings=settings))
+    assert caught.value.place is not None
+    assert caught.value.hint
+
+
+def test_the_way_back_leaves_every_function_to_its_own_driver() -> None:
+    found = {one.id: one.expected for one in resolve(read("rx560")).way_back}
+    assert found["stays[01:00.0]"] == "not vfio-pci"
+    assert found["own-driver[01:00.0]"] == ("amdgpu",)
+    assert found["own-driver[01:00.1]"] == ("snd_hda_intel",)
+    assert "cmdline[module_blacklist=vfio_pci]" in found
+    assert "own-driver[02:00.0]" not in found
+
+
+def test_a_loader_without_a_tool_has_no_check_of_it() -> None:
+    ids = [one.id for one in resolve(read("arch-systemd-boot")).expectations]
+    assert not [one for one in ids if one.startswith("boot-loader")]

@@ -23,6 +23,7 @@ BRIDGE = "{address: '%s', bridge: pcie-to-pci, id: '1b21:1080', name: Bridge, fu
 # Every optional text, so that each field of the model is there to be attacked.
 EXTRA = [
     "host.vfio.ids=['1002:67ef', '1002:aae0']",
+    "host.root=LABEL=root",
     "host.initramfs.modules=[vfio_pci]",
     "host.initramfs.extra_modules=[btrfs]",
     "host.initramfs.hooks=[base, modconf]",

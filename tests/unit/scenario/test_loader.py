@@ -48,7 +48,7 @@ def test_shipped_scenarios_load(name: str) -> None:
         (
             "distribution: manjaro",
             "distribution: gentoo",
-            "s.yaml:9:17: host.distribution: 'gentoo' is not allowed\n  hint: allowed: 'manjaro'",
+            "s.yaml:9:17: host.distribution: 'gentoo' is not allowed\n  hint: allowed: 'manjaro' or 'arch'",
         ),
         (
             "[quiet, udev.log_priority=3, iommu=pt]",
