@@ -65,12 +65,12 @@ def parameter(name: str) -> Parameter | None:
     return None
 
 
-def iommu_parameters(vendor: str) -> tuple[str, ...]:
-    """The parameters without which the IOMMU of a processor by `vendor` stays off."""
+def iommu_parameters(vendor: str, *, distribution: str) -> tuple[str, ...]:
+    """The parameters without which the distribution's kernels leave the IOMMU of a processor by `vendor` off."""
     return tuple(
         needed
         for entry in table("kernels")["iommu"]
-        if entry["vendor"] == vendor
+        if entry["vendor"] == vendor and distribution in entry["distributions"]
         for needed in entry["needed"]
     )
 

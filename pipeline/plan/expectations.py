@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pipeline.errors import Place
+from pipeline.facts import initramfs
 from pipeline.facts.kernels import canonical, removal, turns_iommu_off
 from pipeline.pci import Address
 from pipeline.plan.grouping import predict
@@ -66,9 +67,7 @@ def way_back(host: HostPlan, topology: Topology, *, source: Source) -> tuple[Exp
             expected=WAY_BACK_PARAMETER,
             place=place,
             why="this is not the entry without passthrough",
-            fix="look for it in /boot/grub/grub.cfg; /etc/grub.d/42_without_passthrough has to be executable"
-            if host.bootloader == "grub"
-            else f"look for {WAY_BACK}.conf in /boot/loader/entries",
+            fix=_way_back_fix(host),
         )
     )
     for function in topology.functions:
@@ -99,6 +98,7 @@ def way_back(host: HostPlan, topology: Topology, *, source: Source) -> tuple[Exp
 
 
 def _boot(host: HostPlan, source: Source) -> Iterator[Expectation]:
+    facts, generator = host.distribution, initramfs.generator(host.generator)
     missing = [
         module
         for module in host.modules
@@ -107,30 +107,33 @@ def _boot(host: HostPlan, source: Source) -> Iterator[Expectation]:
     yield Expectation(
         check=Check.INITRAMFS,
         stage=Stage.HOST,
-        subject=host.distribution.preset,
+        subject=facts.preset if host.generator == "mkinitcpio" else generator.file,
         expected="exit status 0",
         place=missing[0].place if missing else source.place(("host", "initramfs")),
-        why="mkinitcpio reports an error: the image may lack what vfio-pci needs",
-        fix=f"take {missing[0].value} out of MODULES" if missing else "see mkinitcpio's message",
+        why=f"{generator.name} reports an error: the image may lack what vfio-pci needs",
+        fix=f"take {missing[0].value} out of {generator.modules}"
+        if missing
+        else f"see the message of `{' '.join(generator.command)}`",
     )
     if host.bootloader == "grub":
         yield Expectation(
             check=Check.LOADER,
             stage=Stage.HOST,
-            subject="/boot/grub/grub.cfg",
+            subject=facts.grub_cfg,
             expected="exit status 0",
             place=source.place(("host", "bootloader")),
-            why="grub-mkconfig gives up and leaves the grub.cfg of before, so nothing of the change boots",
-            fix="mend the line of /etc/default/grub that its message names, then run grub-mkconfig again",
+            why=f"{facts.grub_mkconfig[0]} gives up and leaves the grub.cfg of before, so nothing of the change boots",
+            fix="mend the line of /etc/default/grub that its message names, then run "
+            f"{facts.grub_mkconfig[0]} again",
         )
     yield Expectation(
         check=Check.BOOTS,
         stage=Stage.HOST,
-        subject=host.distribution.initramfs_image,
+        subject=facts.uki if host.bootloader == "uki" else facts.initramfs_image,
         expected="reachable",
         place=source.place(("host", "initramfs")),
         why="the host does not come up with this initramfs",
-        fix="boot the fallback entry or a live medium and correct MODULES and HOOKS",
+        fix=f"boot the fallback entry or a live medium and correct {generator.file}",
     )
 
 
@@ -146,10 +149,30 @@ def _cmdline(host: HostPlan) -> Iterator[Expectation]:
             expected=parameter.value,
             place=parameter.place,
             why="the kernel did not get this parameter, so what it turns on or off is not",
-            fix="put it into GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub and run grub-mkconfig"
-            if host.bootloader == "grub"
-            else "put it into options of the entry in /boot/loader/entries",
+            fix=_cmdline_fix(host),
         )
+
+
+def _cmdline_fix(host: HostPlan) -> str:
+    facts = host.distribution
+    if host.bootloader == "uki":
+        command = " ".join(initramfs.generator(host.generator).command)
+        return f"put it into /etc/kernel/cmdline and run `{command}`: the image holds its own copy"
+    if host.bootloader == "systemd-boot":
+        return "put it into options of the entry in /boot/loader/entries"
+    if facts.grub_entries:
+        return f"put it into the entries with `{facts.grub_entries} --update-kernel=ALL --args=...`"
+    return f"put it into GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub and run `{' '.join(facts.grub_mkconfig)}`"
+
+
+def _way_back_fix(host: HostPlan) -> str:
+    """Where the entry without passthrough comes from."""
+    if host.bootloader == "grub":
+        cfg = host.distribution.grub_cfg
+        return f"look for it in {cfg}; /etc/grub.d/42_without_passthrough has to be executable"
+    if host.bootloader == "uki":
+        return f"look for it in the menu; {host.distribution.preset} makes its image"
+    return f"look for {WAY_BACK}.conf in /boot/loader/entries"
 
 
 def _iommu_off(host: HostPlan) -> Written[str] | None:
@@ -294,17 +317,18 @@ def _suspect(host: HostPlan, function: PlannedFunction, source: Source) -> tuple
         subsystem = [one for one in host.vfio_ids if one.value == str(function.subsystem)]
         place = subsystem[0].place if subsystem else source.place(("host", "vfio", "ids"))
         return place, f"put {function.ids} (vendor:device) into the ids of vfio-pci"
-    if "modconf" not in {hook.value for hook in host.hooks}:
+    generator = initramfs.generator(host.generator)
+    if host.generator == "mkinitcpio" and "modconf" not in {hook.value for hook in host.hooks}:
         place = source.place(("host", "initramfs", "hooks"))
         return place, "put modconf into HOOKS of /etc/mkinitcpio.conf"
     modules = [canonical(module.value) for module in host.modules]
     if "vfio_pci" not in modules:
         place = source.place(("host", "initramfs", "modules"))
-        return place, "put vfio_pci into MODULES of /etc/mkinitcpio.conf"
+        return place, f"put vfio_pci into {generator.modules}"
     drivers = {canonical(driver) for driver in function.drivers}
     for module in host.modules[: modules.index("vfio_pci")]:
         if canonical(module.value) in drivers:
-            return module.place, f"put vfio_pci before {module.value} in MODULES of /etc/mkinitcpio.conf"
+            return module.place, f"put vfio_pci before {module.value} in {generator.modules}"
     return function.place, "see which driver took it, and load vfio_pci before it"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.errors import BadInput
 from pipeline.facts import distributions, kernels
+from pipeline.facts.distributions import Distribution
 from pipeline.pci import Address
 from pipeline.plan.board import plan_topology
 from pipeline.plan.expectations import derive, way_back
@@ -58,7 +59,7 @@ def _host(scenario: Scenario, source: Source, topology: Topology) -> HostPlan:
     pairs = [(driver, "vfio-pci") for function in passed for driver in function.drivers]
     return HostPlan(
         distribution=facts,
-        generator=host.initramfs.generator,
+        generator=_generator(scenario, source, facts),
         bootloader=_bootloader(scenario, source, facts),
         root=host.root,
         year=host.year,
@@ -67,7 +68,7 @@ def _host(scenario: Scenario, source: Source, topology: Topology) -> HostPlan:
         memory=host.memory,
         kernel=host.kernel,
         qemu=host.qemu,
-        kernel_parameters=_kernel_parameters(scenario, source, facts.kernel_parameters),
+        kernel_parameters=_kernel_parameters(scenario, source, facts),
         vfio_ids=_vfio_ids(scenario, source, passed),
         softdeps=tuple(dict.fromkeys(pairs)) if host.vfio.softdeps else (),
         modules=_modules(scenario, source),
@@ -75,37 +76,72 @@ def _host(scenario: Scenario, source: Source, topology: Topology) -> HostPlan:
     )
 
 
-def _bootloader(scenario: Scenario, source: Source, facts: distributions.Distribution) -> str:
-    host = scenario.host
-    if host.bootloader not in facts.bootloaders:
+def _generator(scenario: Scenario, source: Source, facts: Distribution) -> str:
+    initramfs = scenario.host.initramfs
+    path: Path = ("host", "initramfs", "generator")
+    chosen = _one_of(initramfs.generator, facts.generators, source, path, facts)
+    if chosen == "mkinitcpio":
+        return chosen
+    if initramfs.hooks is not None:
         raise BadInput(
-            f"no facts about {facts.os_release['NAME']} with {host.bootloader}",
-            place=source.place(("host", "bootloader")),
-            hint=f"known with it: {', '.join(facts.bootloaders)}",
+            f"only mkinitcpio has HOOKS, and the initramfs is made by {chosen}",
+            place=source.place(("host", "initramfs", "hooks")),
+            hint="leave host.initramfs.hooks out",
         )
-    if host.bootloader == "systemd-boot" and host.root is None:
+    for key, names in (("modules", initramfs.modules), ("extra_modules", initramfs.extra_modules)):
+        for index, name in enumerate(names or ()):
+            if name.endswith("?"):
+                raise BadInput(
+                    f"{name}: only mkinitcpio reads a question mark, and the initramfs is made by {chosen}",
+                    place=source.place(("host", "initramfs", key, index)),
+                    hint=f"write {name.removesuffix('?')}; {chosen} passes over a module that is missing",
+                )
+    return chosen
+
+
+def _bootloader(scenario: Scenario, source: Source, facts: Distribution) -> str:
+    host = scenario.host
+    path: Path = ("host", "bootloader")
+    chosen = _one_of(host.bootloader, facts.bootloaders, source, path, facts)
+    if chosen != "grub" and host.root is None:
+        what = "systemd-boot's entry" if chosen == "systemd-boot" else "a unified kernel image"
         raise BadInput(
-            "systemd-boot's entry has to name the root file system, and host.root is missing",
-            place=source.place(("host", "bootloader")),
+            f"{what} has to name the root file system, and host.root is missing",
+            place=source.place(path),
             hint="host.root: UUID=... as `findmnt -no UUID /` says on the host",
         )
-    if host.bootloader == "grub" and host.root is not None:
+    if chosen == "grub" and host.root is not None:
         raise BadInput(
             "grub-mkconfig finds the root file system itself, so host.root would not be used",
             place=source.place(("host", "root")),
             hint="leave host.root out",
         )
-    return host.bootloader
+    return chosen
 
 
-def _kernel_parameters(
-    scenario: Scenario, source: Source, defaults: tuple[str, ...]
-) -> tuple[Written[str], ...]:
-    """The owner's own (or the distribution's), and before them what the IOMMU needs and nobody wrote."""
+def _one_of(
+    asked: str | None, known: tuple[str, ...], source: Source, path: Path, facts: Distribution
+) -> str:
+    """What is asked for, the distribution's own where nothing is; BadInput where there are no facts about it."""
+    if asked is None:
+        return known[0]
+    if asked not in known:
+        raise BadInput(
+            f"no facts about {facts.os_release['NAME']} with {asked}",
+            place=source.place(path),
+            hint=f"known with it: {', '.join(known)}",
+        )
+    return asked
+
+
+def _kernel_parameters(scenario: Scenario, source: Source, facts: Distribution) -> tuple[Written[str], ...]:
+    """The owner's own (or the distribution's), and after them what the IOMMU needs and nobody wrote."""
     path: Path = ("host", "kernel_parameters")
     own = scenario.host.kernel_parameters
     if own is None:
-        written = tuple(Written(value=value, place=source.place(("host",))) for value in defaults)
+        written = tuple(
+            Written(value=value, place=source.place(("host",))) for value in facts.kernel_parameters
+        )
     else:
         written = tuple(
             Written(value=value, place=source.place((*path, index))) for index, value in enumerate(own)
@@ -113,7 +149,7 @@ def _kernel_parameters(
     names = {item.value.partition("=")[0] for item in written}
     needed = tuple(
         Written(value=value, place=source.place(("host", "cpu")))
-        for value in kernels.iommu_parameters(scenario.host.cpu.vendor)
+        for value in kernels.iommu_parameters(scenario.host.cpu.vendor, distribution=facts.distribution)
         if value.partition("=")[0] not in names
     )
     return (*written, *needed)

@@ -52,24 +52,34 @@ class Vfio(Part):
 class Initramfs(Part):
     """The initramfs generator and, where the owner insists, its exact lists."""
 
-    generator: Literal["mkinitcpio"] = "mkinitcpio"
-    modules: tuple[ModuleName, ...] | None = Field(None, description="MODULES instead of the derived ones")
+    generator: Literal["mkinitcpio", "dracut", "initramfs-tools"] | None = Field(
+        None, description="the distribution's where left out"
+    )
+    modules: tuple[ModuleName, ...] | None = Field(
+        None, description="modules to load early, in this order, instead of the derived ones"
+    )
     extra_modules: tuple[ModuleName, ...] = Field((), description="the owner's own, after the derived ones")
-    hooks: tuple[HookName, ...] | None = Field(None, description="HOOKS instead of the distribution's")
+    hooks: tuple[HookName, ...] | None = Field(
+        None, description="HOOKS of mkinitcpio instead of the distribution's"
+    )
 
 
 class Host(Part):
     """The machine that will be rebooted."""
 
-    distribution: Literal["manjaro", "arch"]
+    distribution: Literal["manjaro", "arch", "debian", "fedora"]
     year: Year = Field(description="which generation of the distribution's defaults and paths")
     cpu: Cpu
     memory: Memory
     kernel: KernelSeries = Field(description="kernel series, such as '6.12'")
     qemu: QemuRelease = Field(description="QEMU release on the host, such as '11.1'")
-    bootloader: Literal["grub", "systemd-boot"] = "grub"
+    bootloader: Literal["grub", "systemd-boot", "uki"] | None = Field(
+        None, description="the distribution's where left out"
+    )
     root: RootDevice | None = Field(
-        None, description="the root file system; systemd-boot's entry names it, grub-mkconfig finds it itself"
+        None,
+        description="the root file system: systemd-boot's entry and the command line of a unified kernel image name "
+        "it, grub-mkconfig finds it itself",
     )
     kernel_parameters: tuple[KernelParameter, ...] | None = Field(
         None,

@@ -48,7 +48,8 @@ def test_shipped_scenarios_load(name: str) -> None:
         (
             "distribution: manjaro",
             "distribution: gentoo",
-            "s.yaml:9:17: host.distribution: 'gentoo' is not allowed\n  hint: allowed: 'manjaro' or 'arch'",
+            "s.yaml:9:17: host.distribution: 'gentoo' is not allowed\n"
+            "  hint: allowed: 'manjaro', 'arch', 'debian' or 'fedora'",
         ),
         (
             "[quiet, udev.log_priority=3, iommu=pt]",
