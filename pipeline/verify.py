@@ -136,7 +136,7 @@ def _stages(
     run.accelerator = chosen.reason
     listener.step(f"accelerator {chosen.reason}")
     domain_xml = bundle.files[domain_path(plan)]
-    files = {path: data for path, data in bundle.files.items() if path.startswith(("etc/", "boot/"))}
+    files = {path: data for path, data in bundle.files.items() if path.startswith(("etc/", "boot/", "usr/"))}
     with run_directory(cache.runs()) as directory:
         try:
             with run.timed("apply"):

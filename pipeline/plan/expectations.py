@@ -290,7 +290,9 @@ def _suspect(host: HostPlan, function: PlannedFunction, source: Source) -> tuple
     off = _iommu_off(host)
     if off:
         return off.place, f"remove {off.value}: vfio-pci needs the IOMMU"
-    if str(function.ids) not in {written.value for written in host.vfio_ids}:
+    if function.address not in host.overrides and str(function.ids) not in {
+        one.value for one in host.vfio_ids
+    }:
         subsystem = [one for one in host.vfio_ids if one.value == str(function.subsystem)]
         place = subsystem[0].place if subsystem else source.place(("host", "vfio", "ids"))
         return place, f"put {function.ids} (vendor:device) into the ids of vfio-pci"
