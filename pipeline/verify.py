@@ -20,8 +20,8 @@ from pipeline.lab.image import debian
 from pipeline.lab.run_directory import RunDirectory, run_directory
 from pipeline.lab.sandbox import StepDone
 from pipeline.lint import Finding
-from pipeline.plan.expectations import WAY_BACK
 from pipeline.plan.model import Check, Plan, Stage
+from pipeline.plan.way_back import WAY_BACK
 from pipeline.render import Bundle
 from pipeline.render.bundle import domain_path
 from pipeline.stand_ins import stand_ins

@@ -6,7 +6,7 @@ from pipeline.errors import BadInput
 from pipeline.facts import distributions, kernels
 from pipeline.pci import Address
 from pipeline.plan.board import plan_topology
-from pipeline.plan.expectations import derive, way_back
+from pipeline.plan.expectations import derive
 from pipeline.plan.model import (
     GuestPlan,
     HostPlan,
@@ -16,6 +16,7 @@ from pipeline.plan.model import (
     Written,
 )
 from pipeline.plan.topology import PlannedFunction, Topology
+from pipeline.plan.way_back import way_back
 from pipeline.scenario.loader import Loaded
 from pipeline.scenario.model import Scenario
 from pipeline.scenario.source import Path, Source

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from pipeline.errors import Place
 from pipeline.plan import Plan
-from pipeline.plan.expectations import WAY_BACK, WAY_BACK_PARAMETER
+from pipeline.plan.way_back import WAY_BACK, WAY_BACK_PARAMETER
 from pipeline.render.environment import fill
 from pipeline.render.mode import mode
 

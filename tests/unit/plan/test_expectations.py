@@ -89,7 +89,7 @@ def test_rx560() -> None:
         ),
         (
             (INITRAMFS, INITRAMFS + "    modules: [amdgpu, vfio_pci]\n"),
-            {"first-driver[01:00.0]": "s.yaml:19:16", "first-driver[01:00.1]": "s.yaml:68:26"},
+            {"first-driver[01:00.0]": "s.yaml:19:15", "first-driver[01:00.1]": "s.yaml:68:26"},
         ),
         (
             (NETWORK, NETWORK + '  host_devices: [{source: "01:00.0"}, {source: "01:00.2"}]\n'),
