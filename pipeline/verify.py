@@ -20,8 +20,8 @@ from pipeline.lab.image import debian
 from pipeline.lab.run_directory import RunDirectory, run_directory
 from pipeline.lab.sandbox import StepDone
 from pipeline.lint import Finding
-from pipeline.plan.expectations import WAY_BACK
 from pipeline.plan.model import Check, Plan, Stage
+from pipeline.plan.way_back import WAY_BACK
 from pipeline.render import Bundle
 from pipeline.render.bundle import domain_path
 from pipeline.stand_ins import stand_ins
@@ -136,7 +136,7 @@ def _stages(
     run.accelerator = chosen.reason
     listener.step(f"accelerator {chosen.reason}")
     domain_xml = bundle.files[domain_path(plan)]
-    files = {path: data for path, data in bundle.files.items() if path.startswith(("etc/", "boot/"))}
+    files = {path: data for path, data in bundle.files.items() if path.startswith(("etc/", "boot/", "usr/"))}
     with run_directory(cache.runs()) as directory:
         try:
             with run.timed("apply"):

@@ -9,22 +9,17 @@ from pipeline.facts import initramfs
 from pipeline.facts.kernels import canonical, removal, turns_iommu_off
 from pipeline.pci import Address
 from pipeline.plan.grouping import predict
+from pipeline.plan.guest_expectations import guest_expectations
 from pipeline.plan.model import (
     Check,
     Expectation,
     GuestPlan,
     HostPlan,
-    PlannedHostDevice,
     Stage,
     Written,
 )
 from pipeline.plan.topology import PlannedFunction, Topology
 from pipeline.scenario.source import Source
-
-# The menu entry without passthrough, and what it adds to the command line: kernel/module/main.c
-# blacklisted() refuses the module whoever asks for it.
-WAY_BACK = "without-passthrough"
-WAY_BACK_PARAMETER = "module_blacklist=vfio_pci"
 
 
 def derive(
@@ -43,61 +38,19 @@ def derive(
     passed = [function for function in functions if function.passed]
     staying = [function for function in functions if not function.passed]
     found: list[Expectation] = []
-    found += _boot(host, source)
+    found += boot(host, source)
     found += _cmdline(host)
     found += _iommu(host, passed)
     found += _present(functions)
     found += _grouping(host, topology, functions, passed, stated_groups, source)
     found += _binding(host, passed, source)
     found += _staying(host, staying)
-    found += _domain(guest, passed)
-    found += _guest_functions(guest, passed, source)
+    found += guest_expectations(guest, passed, source)
     return tuple(found)
 
 
-def way_back(host: HostPlan, topology: Topology, *, source: Source) -> tuple[Expectation, ...]:
-    """What must hold when the entry without passthrough is booted: every function is its usual driver's."""
-    found = [*_boot(host, source)]
-    place = source.place(("host", "bootloader"))
-    found.append(
-        Expectation(
-            check=Check.CMDLINE,
-            stage=Stage.HOST,
-            subject=WAY_BACK_PARAMETER,
-            expected=WAY_BACK_PARAMETER,
-            place=place,
-            why="this is not the entry without passthrough",
-            fix=_way_back_fix(host),
-        )
-    )
-    for function in topology.functions:
-        found.append(
-            Expectation(
-                check=Check.STAYS,
-                stage=Stage.HOST,
-                subject=str(function.address),
-                expected="not vfio-pci",
-                place=function.place,
-                why="the way back leads nowhere: the function is still the guest's",
-                fix=f"see why the kernel does not heed {WAY_BACK_PARAMETER}",
-            )
-        )
-        if function.passed and function.drivers:
-            found.append(
-                Expectation(
-                    check=Check.OWN_DRIVER,
-                    stage=Stage.HOST,
-                    subject=str(function.address),
-                    expected=tuple(sorted(canonical(driver) for driver in function.drivers)),
-                    place=function.place,
-                    why="no driver of the host has tried the function, so the card stays dark",
-                    fix=f"load one of {', '.join(function.drivers)} on the host",
-                )
-            )
-    return tuple(found)
-
-
-def _boot(host: HostPlan, source: Source) -> Iterator[Expectation]:
+def boot(host: HostPlan, source: Source) -> Iterator[Expectation]:
+    """That the host's tools take its configuration, and that it comes up."""
     facts, generator = host.distribution, initramfs.generator(host.generator)
     missing = [
         module
@@ -163,16 +116,6 @@ def _cmdline_fix(host: HostPlan) -> str:
     if facts.grub_entries:
         return f"put it into the entries with `{facts.grub_entries} --update-kernel=ALL --args=...`"
     return f"put it into GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub and run `{' '.join(facts.grub_mkconfig)}`"
-
-
-def _way_back_fix(host: HostPlan) -> str:
-    """Where the entry without passthrough comes from."""
-    if host.bootloader == "grub":
-        cfg = host.distribution.grub_cfg
-        return f"look for it in {cfg}; /etc/grub.d/42_without_passthrough has to be executable"
-    if host.bootloader == "uki":
-        return f"look for it in the menu; {host.distribution.preset} makes its image"
-    return f"look for {WAY_BACK}.conf in /boot/loader/entries"
 
 
 def _iommu_off(host: HostPlan) -> Written[str] | None:
@@ -313,7 +256,9 @@ def _suspect(host: HostPlan, function: PlannedFunction, source: Source) -> tuple
     off = _iommu_off(host)
     if off:
         return off.place, f"remove {off.value}: vfio-pci needs the IOMMU"
-    if str(function.ids) not in {written.value for written in host.vfio_ids}:
+    if function.address not in host.overrides and str(function.ids) not in {
+        one.value for one in host.vfio_ids
+    }:
         subsystem = [one for one in host.vfio_ids if one.value == str(function.subsystem)]
         place = subsystem[0].place if subsystem else source.place(("host", "vfio", "ids"))
         return place, f"put {function.ids} (vendor:device) into the ids of vfio-pci"
@@ -343,82 +288,4 @@ def _staying(host: HostPlan, staying: Sequence[PlannedFunction]) -> Iterator[Exp
             place=same[0].place if same else function.place,
             why="vfio-pci took a function that the host needs",
             fix=f"take {function.ids} out of the ids of vfio-pci",
-        )
-
-
-def _domain(guest: GuestPlan, passed: Sequence[PlannedFunction]) -> Iterator[Expectation]:
-    place = guest.machine.place
-    devices = [*_strays(guest, passed), *guest.host_devices]
-    yield Expectation(
-        check=Check.DOMAIN_DEFINED,
-        stage=Stage.GUEST,
-        subject=guest.name,
-        expected="defined",
-        place=place,
-        why="libvirt does not take the domain XML",
-        fix="see libvirt's message",
-    )
-    yield Expectation(
-        check=Check.DOMAIN_STARTED,
-        stage=Stage.GUEST,
-        subject=guest.name,
-        expected="running",
-        place=devices[0].place if devices else place,
-        why="the guest does not start with the device passed through",
-        fix="see libvirt's message",
-    )
-    yield Expectation(
-        check=Check.FIRMWARE,
-        stage=Stage.GUEST,
-        subject=guest.name,
-        expected="OVMF",
-        place=place,
-        why="the guest did not start UEFI firmware: a GPU without a legacy ROM stays black",
-        fix="check the loader's path in the domain",
-    )
-    yield Expectation(
-        check=Check.MACHINE,
-        stage=Stage.GUEST,
-        subject=guest.name,
-        expected=guest.machine.value,
-        place=place,
-        why="the guest runs on another machine type than the pinned one, so its hardware may change",
-        fix="pin `guest.machine`",
-    )
-
-
-def _strays(guest: GuestPlan, passed: Sequence[PlannedFunction]) -> list[PlannedHostDevice]:
-    """The hostdevs of the domain whose source is not passed through."""
-    reserved = {function.address for function in passed}
-    return [device for device in guest.host_devices if device.source not in reserved]
-
-
-def _guest_functions(
-    guest: GuestPlan, passed: Sequence[PlannedFunction], source: Source
-) -> Iterator[Expectation]:
-    devices = {device.source: device for device in guest.host_devices}
-    strays = _strays(guest, passed)
-    for function in passed:
-        device = devices.get(function.address)
-        place = (
-            device.place if device else strays[0].place if strays else source.place(("guest", "host_devices"))
-        )
-        number = device.function if device else function.address.function
-        yield Expectation(
-            check=Check.GUEST_FUNCTION,
-            stage=Stage.GUEST,
-            subject=str(function.address),
-            expected=str(function.ids),
-            place=place,
-            why="the guest's firmware does not see the passed-through function",
-            fix=f"give the domain a hostdev whose source is {function.address}",
-        )
-        yield Expectation(
-            check=Check.GUEST_PORT,
-            stage=Stage.GUEST,
-            subject=str(function.address),
-            expected=f"function {number} behind a root port",
-            place=place,
-            why="on the root complex itself PCI Express devices lose capabilities that drivers rely on",
-            fix="give the hostdev an address on a pcie-root-port, the functions of one card in one slot",
         )

@@ -24,7 +24,10 @@ class Written(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HostPlan:
-    """What the host's configuration shall say."""
+    """What the host's configuration shall say.
+
+    `overrides` are functions that their ids do not tell from others: vfio-pci gets them by driver_override.
+    """
 
     distribution: Distribution
     generator: str
@@ -38,6 +41,7 @@ class HostPlan:
     qemu: str
     kernel_parameters: tuple[Written[str], ...]
     vfio_ids: tuple[Written[str], ...]
+    overrides: tuple[Address, ...]
     softdeps: tuple[tuple[str, str], ...]
     modules: tuple[Written[str], ...]
     hooks: tuple[Written[str], ...]

@@ -7,7 +7,7 @@ from pipeline.facts import distributions, kernels
 from pipeline.facts.distributions import Distribution
 from pipeline.pci import Address
 from pipeline.plan.board import plan_topology
-from pipeline.plan.expectations import derive, way_back
+from pipeline.plan.expectations import derive
 from pipeline.plan.model import (
     GuestPlan,
     HostPlan,
@@ -17,6 +17,7 @@ from pipeline.plan.model import (
     Written,
 )
 from pipeline.plan.topology import PlannedFunction, Topology
+from pipeline.plan.way_back import way_back
 from pipeline.scenario.loader import Loaded
 from pipeline.scenario.model import Scenario
 from pipeline.scenario.source import Path, Source
@@ -56,6 +57,7 @@ def _host(scenario: Scenario, source: Source, topology: Topology) -> HostPlan:
     except LookupError as error:
         raise BadInput(str(error), place=source.place(("host", "year"))) from None
     passed = [function for function in topology.functions if function.passed]
+    overrides = _overrides(scenario, topology)
     pairs = [(driver, "vfio-pci") for function in passed for driver in function.drivers]
     return HostPlan(
         distribution=facts,
@@ -69,7 +71,8 @@ def _host(scenario: Scenario, source: Source, topology: Topology) -> HostPlan:
         kernel=host.kernel,
         qemu=host.qemu,
         kernel_parameters=_kernel_parameters(scenario, source, facts),
-        vfio_ids=_vfio_ids(scenario, source, passed),
+        vfio_ids=_vfio_ids(scenario, source, [one for one in passed if one.address not in overrides]),
+        overrides=overrides,
         softdeps=tuple(dict.fromkeys(pairs)) if host.vfio.softdeps else (),
         modules=_modules(scenario, source),
         hooks=_hooks(scenario, source, facts.hooks),
@@ -153,6 +156,15 @@ def _kernel_parameters(scenario: Scenario, source: Source, facts: Distribution) 
         if value.partition("=")[0] not in names
     )
     return (*written, *needed)
+
+
+def _overrides(scenario: Scenario, topology: Topology) -> tuple[Address, ...]:
+    """Every passed function of a slot in which one has a twin: a card is taken one way or the other, whole."""
+    if scenario.host.vfio.ids is not None:
+        return ()
+    twins = {one.ids for one in topology.functions if one.twin}
+    slots = {one.address.slot for one in topology.functions if one.passed and one.ids in twins}
+    return tuple(one.address for one in topology.functions if one.passed and one.address.slot in slots)
 
 
 def _vfio_ids(scenario: Scenario, source: Source, passed: list[PlannedFunction]) -> tuple[Written[str], ...]:

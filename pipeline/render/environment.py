@@ -50,6 +50,13 @@ def modprobe(value: str) -> Quoted:
     return Quoted(value)
 
 
+def modprobe_path(value: str) -> Quoted:
+    """The path of a program for an install command of modprobe.d, which a shell reads."""
+    if not _ENTRY_PATH.fullmatch(_text(value, "modprobe.d")):
+        raise _unfit(value, "modprobe.d")
+    return Quoted(value)
+
+
 def modprobe_list(values: Iterable[str]) -> Quoted:
     """The values of one module option, separated by commas."""
     return Quoted(",".join(modprobe(value) for value in values))
@@ -105,6 +112,7 @@ FILTERS = {
         bash_word,
         bash_words,
         modprobe,
+        modprobe_path,
         modprobe_list,
         command_line,
         comment,

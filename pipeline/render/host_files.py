@@ -11,26 +11,28 @@ from collections.abc import Iterable
 
 from pipeline.errors import Place
 from pipeline.plan import Plan
-from pipeline.plan.expectations import WAY_BACK, WAY_BACK_PARAMETER
+from pipeline.plan.way_back import WAY_BACK, WAY_BACK_PARAMETER
 from pipeline.render.environment import fill
 from pipeline.render.mode import mode
 
 STEPS = "apply.md"
 _OF_EVERY_HOST = ("etc/modprobe.d/vfio.conf", "etc/mkinitcpio.conf")
+_OVERRIDE_SCRIPT = "usr/local/bin/vfio-pci-override"
 _WAY_BACK_SCRIPT = "etc/grub.d/42_without_passthrough"
 # What no host has before: to undo means to remove it.
-_ADDED = {"etc/modprobe.d/vfio.conf", _WAY_BACK_SCRIPT}
+_ADDED = {"etc/modprobe.d/vfio.conf", _WAY_BACK_SCRIPT, _OVERRIDE_SCRIPT}
 _COMMON = "common"
 _ESP = "/boot"
 
 
 def paths(plan: Plan) -> tuple[str, ...]:
     """The files of a host, below `/`: those of its boot loader and those of every host."""
+    script = (_OVERRIDE_SCRIPT,) if plan.host.overrides else ()
     if plan.host.bootloader == "grub":
-        return ("etc/default/grub", *_OF_EVERY_HOST, _WAY_BACK_SCRIPT)
+        return ("etc/default/grub", *_OF_EVERY_HOST, _WAY_BACK_SCRIPT, *script)
     entries = "boot/loader/entries"
     own = (f"{entries}/{plan.host.distribution.distribution}.conf", f"{entries}/{WAY_BACK}.conf")
-    return ("boot/loader/loader.conf", *own, *_OF_EVERY_HOST)
+    return ("boot/loader/loader.conf", *own, *_OF_EVERY_HOST, *script)
 
 
 def host_files(plan: Plan) -> dict[str, bytes]:
@@ -50,6 +52,9 @@ def host_files(plan: Plan) -> dict[str, bytes]:
         "parameters_from": _origin(item.place for item in host.kernel_parameters),
         "ids": [item.value for item in host.vfio_ids],
         "ids_from": _origin(item.place for item in host.vfio_ids),
+        "overrides": [address.full for address in host.overrides],
+        "script": f"/{_OVERRIDE_SCRIPT}",
+        "files": [f"/{_OVERRIDE_SCRIPT}"] if host.overrides else [],
         "softdeps": host.softdeps,
         "modules": [item.value for item in host.modules],
         "modules_from": _origin(item.place for item in host.modules),

@@ -4,5 +4,8 @@ from __future__ import annotations
 
 
 def mode(path: str) -> int:
-    """The permission bits of a bundle's file: grub-mkconfig runs what is executable (grub-mkconfig.in)."""
-    return 0o755 if path.startswith("etc/grub.d/") else 0o644
+    """The permission bits of a bundle's file.
+
+    grub-mkconfig runs only what is executable (util/grub-mkconfig.in), and so does modprobe's install command.
+    """
+    return 0o755 if path.startswith(("etc/grub.d/", "usr/local/bin/")) else 0o644

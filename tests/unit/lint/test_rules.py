@@ -57,7 +57,7 @@ FIRING = [
         [("DB103", "error", "1022:15e0 is also the id of 06:00.0, which the host keeps")],
     ),
     (
-        ["board.root_ports.4.functions.0.id='1002:67ef'"],
+        ["host.vfio.ids=['1002:67ef', '1002:aae0']", "board.root_ports.4.functions.0.id='1002:67ef'"],
         [("DB103", "error", "1002:67ef is also the id of 05:00.0, which the host keeps")],
     ),
     (
@@ -253,9 +253,11 @@ def test_a_type_that_both_qemus_have_is_proposed() -> None:
 
 
 def test_identical_cards_need_more_than_ids() -> None:
-    (finding,) = found("rx560", "board.root_ports.4.functions.0.id='1002:67ef'")
-    assert "driver_override" in finding.fix
+    twin = "board.root_ports.4.functions.0.id='1002:67ef'"
+    (finding,) = found("rx560", twin, "host.vfio.ids=['1002:67ef', '1002:aae0']")
+    assert "driver_override of 01:00.0" in finding.fix
     assert "01:00.0 and 05:00.0 look the same" in finding.why
+    assert found("rx560", twin) == ()
 
 
 def test_the_worst_comes_first_then_the_order_of_the_scenario() -> None:

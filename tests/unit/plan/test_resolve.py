@@ -175,3 +175,31 @@ def test_a_unified_kernel_image_is_what_boots() -> None:
 def test_on_fedora_a_parameter_goes_into_the_entries() -> None:
     fix = next(one.fix for one in of("fedora").expectations if one.id == "cmdline[quiet]")
     assert "grubby --update-kernel=ALL" in fix
+
+
+TWIN = "board.root_ports.4.functions.0.id='1002:67ef'"
+
+
+def test_a_card_with_a_twin_is_taken_by_address_whole() -> None:
+    host = resolve(read("rx560", settings=[TWIN])).host
+    assert [str(address) for address in host.overrides] == ["01:00.0", "01:00.1"]
+    assert host.vfio_ids == ()
+    assert resolve(read("rx560")).host.overrides == ()
+
+
+def test_ids_that_the_owner_writes_are_taken_as_they_are() -> None:
+    host = resolve(read("rx560", settings=[TWIN, "host.vfio.ids=['1002:67ef']"])).host
+    assert host.overrides == ()
+    assert [one.value for one in host.vfio_ids] == ["1002:67ef"]
+
+
+def test_a_card_without_a_twin_beside_one_with_keeps_its_ids() -> None:
+    passed = "passthrough=['01:00.0', '01:00.1', '02:00.0']"
+    host = resolve(read("rx560", settings=[TWIN, passed])).host
+    assert [one.value for one in host.vfio_ids] == ["144d:a808"]
+    assert [str(address) for address in host.overrides] == ["01:00.0", "01:00.1"]
+
+
+def test_only_what_stays_and_looks_the_same_is_a_twin() -> None:
+    found = resolve(read("rx560", settings=[TWIN])).topology.functions
+    assert [str(one.address) for one in found if one.twin] == ["05:00.0"]
