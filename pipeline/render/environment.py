@@ -18,6 +18,7 @@ TEMPLATES = Path(__file__).resolve().parent.parent.parent / "templates"
 
 _MODPROBE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:-]{0,63}")
 _PARAMETER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(=[A-Za-z0-9._,:/@+%=-]*)?")
+_TAIL = re.compile(r"[A-Za-z0-9._-]*")
 _ENTRY_PATH = re.compile(r"/[A-Za-z0-9._/-]+")
 _SPECIAL_IN_DOUBLE_QUOTES = re.compile(r'[\\"$`]')
 
@@ -38,6 +39,16 @@ def bash_word(value: str) -> Quoted:
     return Quoted(shlex.quote(_text(value, "a shell file")))
 
 
+def host_path(value: str) -> Quoted:
+    """A path for a shell on the host; what `uname -r` says there is put in for {release}."""
+    head, release, tail = _text(value, "a shell file").partition("{release}")
+    if not release:
+        return bash_word(value)
+    if not _ENTRY_PATH.fullmatch(head) or not _TAIL.fullmatch(tail):
+        raise _unfit(value, "a shell file")
+    return Quoted(f'"{head}$(uname -r){tail}"')
+
+
 def bash_words(values: Iterable[str]) -> Quoted:
     """The words of a bash array, without its parentheses."""
     return Quoted(" ".join(bash_word(value) for value in values))
@@ -55,6 +66,16 @@ def modprobe_path(value: str) -> Quoted:
     if not _ENTRY_PATH.fullmatch(_text(value, "modprobe.d")):
         raise _unfit(value, "modprobe.d")
     return Quoted(value)
+
+
+def modprobe_words(values: Iterable[str]) -> Quoted:
+    """Names of modules between spaces, for inside double quotes of a shell."""
+    return Quoted(" ".join(modprobe(value) for value in values))
+
+
+def modprobe_paths(values: Iterable[str]) -> Quoted:
+    """Paths between spaces, for inside double quotes of a shell."""
+    return Quoted(" ".join(modprobe_path(value) for value in values))
 
 
 def modprobe_list(values: Iterable[str]) -> Quoted:
@@ -110,9 +131,12 @@ FILTERS = {
     for function in (
         sh,
         bash_word,
+        host_path,
         bash_words,
         modprobe,
         modprobe_path,
+        modprobe_paths,
+        modprobe_words,
         modprobe_list,
         command_line,
         comment,
