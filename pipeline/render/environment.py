@@ -171,12 +171,14 @@ def fill(templates: Sequence[str], **values: object) -> bytes:
 
     Raises BadInput where a value cannot be written for its target or there is no such template.
     """
-    from jinja2 import TemplatesNotFound
+    from jinja2 import TemplateNotFound, TemplatesNotFound
 
     try:
         return environment().select_template(list(templates)).render(**values).encode()
     except TemplatesNotFound as error:
         raise BadInput(f"there is no template {' or '.join(map(repr, error.templates))}") from None
+    except TemplateNotFound as error:
+        raise BadInput(f"there is no template {error.name!r}") from None
 
 
 def _only_quoted(value: object) -> object:

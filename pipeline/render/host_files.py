@@ -110,7 +110,7 @@ def steps(plan: Plan, *, domain: str) -> bytes:
         grub=plan.host.bootloader == "grub",
         way_back_script=f"/{_WAY_BACK_SCRIPT}",
         way_back_uki=_way_back_uki(plan),
-        way_back_parameter=WAY_BACK_PARAMETER,
+        uki_folder=facts.uki.rpartition("/")[0],
         # The files that others read beside: directories of drop-ins.
         beside=[*(["/etc/default/grub.d"] if plan.host.bootloader == "grub" else []), *made_by.drop_ins],
         generator=made_by,

@@ -326,3 +326,47 @@ def test_rules_take_every_scenario(settings: list[str], qemu: str, machine: str)
     for finding in findings:
         assert finding.fix
         assert "None" not in str(finding) + finding.why + finding.fix
+
+
+OTHERS = [
+    ("fedora", "dracut", "force_drivers"),
+    ("debian", "initramfs-tools", "/etc/initramfs-tools/modules and scripts/init-top/00-vfio beside it"),
+]
+
+
+def of(distribution: str, *settings: str) -> tuple[Finding, ...]:
+    base = (f"host.distribution={distribution}", "host.bootloader=null", "host.initramfs={}")
+    return everything("rx560", *base, *settings)
+
+
+@pytest.mark.parametrize(("distribution", "generator", "modules"), OTHERS)
+def test_rules_of_the_initramfs_speak_of_the_host_s_own_generator(
+    distribution: str, generator: str, modules: str
+) -> None:
+    (note,) = of(distribution)
+    assert (note.code, note.severity) == ("DB303", Severity.NOTE)
+    assert note.why.startswith(f"{generator} makes one image for each kernel")
+    rivals = of(distribution, f"{MODULES}=[amdgpu, vfio_pci, vfio_virqfd]")
+    assert {one.code: one.severity for one in rivals} == {
+        "DB201": Severity.NOTE,
+        "DB203": Severity.ERROR,
+        "DB303": Severity.NOTE,
+    }
+    found = {one.code: one for one in (*rivals, *of(distribution, f"{MODULES}=[vfio]"))}
+    assert found["DB202"].found == f"vfio_pci is not in {modules}"
+    assert found["DB203"].found == f"amdgpu comes before vfio_pci in {modules} and takes 01:00.0"
+    assert found["DB201"].why == f"{generator} passes over it without a word and exits with status 0"
+    for one in found.values():
+        assert "mkinitcpio" not in f"{one.found} {one.why} {one.fix} {one.source}"
+        assert "HOOKS" not in f"{one.found} {one.why} {one.fix}"
+
+
+def test_the_way_back_of_a_unified_kernel_image_is_an_image() -> None:
+    (note,) = of("arch", "host.bootloader=uki", "host.root=LABEL=root")
+    assert "the image without passthrough" in note.fix
+
+
+def test_vt_d_is_on_with_debian_s_kernels() -> None:
+    written = (INTEL, "host.kernel_parameters=[intel_iommu=sm_on]")
+    assert "DB403" in {one.code for one in of("fedora", *written)}
+    assert "DB403" not in {one.code for one in of("debian", *written)}
