@@ -282,9 +282,11 @@ ENTRY += "options root=UUID=1-2 ro %s quiet $tuned_params\n"
 
 def test_fedora_s_way_back_is_the_entry_of_the_newest_kernel(tmp_path: Path) -> None:
     entries = {
-        f"id-{release}.x86_64.conf": ENTRY.format(release)
-        for release in ("6.9.12-200.fc43", "6.17.1-300.fc43", "0-rescue-id")
+        f"aa-{release}.x86_64.conf": ENTRY.format(release)
+        for release in ("6.9.12-200.fc43", "6.17.1-300.fc43")
     }
+    # Of another installation by its machine-id, so it comes last by its name.
+    entries["bb-0-rescue.conf"] = ENTRY.format("0-rescue-bb")
     assert fedora_menu(tmp_path, entries, bls="true").splitlines() == [
         "menuentry 'Without passthrough' $menuentry_id_option 'without-passthrough' {",
         "    search --set=root /dev/vda2",
