@@ -34,12 +34,13 @@ def stand_ins(
         ran=image.release,
         matters="a driver built into the host's kernel is a module here, so it cannot be seen taking a function first",
     )
-    yield StandIn(
-        part="initramfs generator",
-        asked="mkinitcpio of the distribution",
-        ran="Dryboot's substitute, which reads the same files",
-        matters="hooks other than the ones it knows are reported as errors",
-    )
+    if plan.host.generator == "mkinitcpio":
+        yield StandIn(
+            part="initramfs generator",
+            asked="mkinitcpio of the distribution",
+            ran="Dryboot's substitute, which reads the same files",
+            matters="hooks other than the ones it knows are reported as errors",
+        )
     for text in applied.stand_ins:
         yield StandIn(part="initramfs", asked="as configured", ran="the substitute's", matters=text)
     packages = image.packages

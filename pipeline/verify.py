@@ -21,7 +21,7 @@ from pipeline.lab.run_directory import RunDirectory, run_directory
 from pipeline.lab.sandbox import StepDone
 from pipeline.lint import Finding
 from pipeline.plan.model import Check, Plan, Stage
-from pipeline.plan.way_back import WAY_BACK
+from pipeline.plan.way_back import entry
 from pipeline.render import Bundle
 from pipeline.render.bundle import domain_path
 from pipeline.stand_ins import stand_ins
@@ -163,7 +163,7 @@ def _stages(
                     shell_program=shell_program,
                     firmware=firmware,
                     fast=fast,
-                    entry=WAY_BACK if fallback else "",
+                    entry=entry(plan.host) if fallback else "",
                     run=directory,
                 )
             reasons = unproven(plan, image)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from pipeline.lab import cache, initcpio, sandbox
 from pipeline.lab.board import Board
 from pipeline.lab.image import UUID, HostImage
+from pipeline.lab.initramfs import making
 from pipeline.lab.overlay import Put, of_tree
 from pipeline.lab.run_directory import RunDirectory
 from pipeline.lab.sandbox import Step, StepDone
@@ -58,9 +58,11 @@ def apply(
     puts = {f"/{path}": Put(data=data, mode=mode(path)) for path, data in rendered.items()}
     puts |= shape(plan, image) | {GRUB_DROP_IN: Put(data=_grub_drop_in())}
     gone = removals(plan, image)
-    steps = [_mkinitcpio(image, board, run)]
+    made_by = making(plan.host, image, board, run)
+    puts = made_by.files | puts
+    steps = [made_by.step]
     if plan.host.bootloader == "grub":
-        steps.append(Step(argv=("grub-mkconfig", "-o", "/boot/grub/grub.cfg")))
+        steps.append(Step(argv=plan.host.distribution.grub_mkconfig))
 
     def make(fresh: Path) -> None:
         worked = sandbox.work(image.tree, puts, steps, uuid=UUID, run=run, removed=gone)
@@ -83,31 +85,14 @@ def apply(
         removed=tuple(result["removed"]),
         initramfs=outcomes[0],
         loader=outcomes[1] if len(outcomes) > 1 else None,
-        stand_ins=tuple(
-            line.removeprefix(STAND_IN)
-            for line in outcomes[0].output.splitlines()
-            if line.startswith(STAND_IN)
+        stand_ins=(
+            *made_by.stand_ins,
+            *(
+                line.removeprefix(STAND_IN)
+                for line in outcomes[0].output.splitlines()
+                if line.startswith(STAND_IN)
+            ),
         ),
-    )
-
-
-def _mkinitcpio(image: HostImage, board: Board, run: RunDirectory) -> Step:
-    """`mkinitcpio -P`, by the substitute: it works on the tree from outside."""
-    aliases = run.path / "modaliases"
-    aliases.write_text("".join(f"{alias}\n" for alias in board.modaliases))
-    options = ("--root", "{root}", "--base", str(image.base), "--modalias-file", str(aliases))
-    return Step(
-        argv=(
-            sys.executable,
-            "-m",
-            "pipeline.lab.initcpio",
-            *options,
-            "--running",
-            image.release,
-            "--",
-            "-P",
-        ),
-        outside=True,
     )
 
 

@@ -14,7 +14,7 @@ import paramiko
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from pipeline.errors import LabFault
-from pipeline.lab import console, domain, payload
+from pipeline.lab import console, domain, payload, unified
 from pipeline.lab.accel import Accelerator
 from pipeline.lab.apply import LAB_PARAMETERS, Applied
 from pipeline.lab.board import DISK_SLOT, NETWORK_SLOT, Board
@@ -102,7 +102,7 @@ def prepare(
     identity.chmod(0o600)
     return Prepared(
         disk=disk,
-        boot=_direct(chosen, files) if fast else _loader(bootloader, files, firmware, run),
+        boot=_direct(chosen, files, run) if fast else _loader(bootloader, files, firmware, run),
         entry=chosen,
         identity=identity,
         known_hosts=known_hosts,
@@ -117,11 +117,13 @@ def _chosen(found: Sequence[Entry], bootloader: str, entry: str) -> Entry:
     return wanted[0]
 
 
-def _direct(entry: Entry, files: Files) -> tuple[str, ...]:
+def _direct(entry: Entry, files: Files, run: RunDirectory) -> tuple[str, ...]:
     sources = [files.source(path) for path in (entry.kernel, *entry.initrds)]
     for path, source in zip((entry.kernel, *entry.initrds), sources, strict=True):
         if source is None:
             raise HostDoesNotBoot(f"the entry {entry.title!r} names {path}, which is not there")
+    if sources[0] and entry.kernel.endswith(unified.SUFFIX):
+        sources = [*unified.unpack(sources[0], run.path)]
     initrd = ("-initrd", str(sources[1])) if len(sources) > 1 else ()
     # GRUB's entries have the lab's own already.
     own = "" if LAB_PARAMETERS in entry.parameters else f" {LAB_PARAMETERS}"

@@ -1,16 +1,17 @@
 """The boot loader of L1: what it would boot, and the disk that the firmware starts it from.
 
-Source: UAPI Boot Loader Specification (type 1 entries), systemd-boot(7), smbios-type-11(7).
+Source: UAPI Boot Loader Specification (type 1 and 2 entries), systemd-boot(7), systemd-stub(7), smbios-type-11(7).
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.lab import fat, grub
+from pipeline.lab import fat, grub, unified
 from pipeline.lab.apply import LAB_PARAMETERS, Applied
 from pipeline.lab.board import DISK_SLOT
 from pipeline.lab.grub import Entry
@@ -20,6 +21,7 @@ from pipeline.lab.run_directory import RunDirectory
 
 GRUB_CFG = "/boot/grub/grub.cfg"
 _ENTRIES = "/boot/loader/entries/"
+_UNIFIED = "/boot/EFI/Linux/"
 _LOADER_CONF = "/boot/loader/loader.conf"
 _GRUBENV = "/boot/grub/grubenv"
 _SYSTEMD_BOOT = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
@@ -59,9 +61,18 @@ def menu(bootloader: str, files: Files) -> tuple[Entry, ...]:
     found = [
         type1(path, files.text(path)) for path in sorted(files.below(_ENTRIES)) if path.endswith(".conf")
     ]
+    found += type2(files)
     default = re.search(r"^default\s+(\S+)", files.text(_LOADER_CONF), re.MULTILINE)
     wanted = default[1].removesuffix(".conf") if default else ""
     return tuple(sorted(found, key=lambda entry: entry.identifier != wanted))
+
+
+def type2(files: Files) -> Iterator[Entry]:
+    """The unified kernel images; systemd-boot passes over a file that is none."""
+    for path, put in sorted(files.below(_UNIFIED).items()):
+        if path.endswith(unified.SUFFIX) and put.source:
+            with contextlib.suppress(ValueError):
+                yield unified.entry(path, put.source)
 
 
 def boot_once(bootloader: str, entry: str, files: Files, run: RunDirectory) -> Files:
@@ -73,7 +84,8 @@ def boot_once(bootloader: str, entry: str, files: Files, run: RunDirectory) -> F
         path.write_bytes(block.ljust(1024, b"#"))
         put = {_GRUBENV: Put(source=path)}
     else:
-        path.write_text(re.sub(r"(?m)^default\s.*$", f"default {entry}.conf", files.text(_LOADER_CONF)))
+        name = entry if entry.endswith(unified.SUFFIX) else f"{entry}.conf"
+        path.write_text(re.sub(r"(?m)^default\s.*$", f"default {name}", files.text(_LOADER_CONF)))
         put = {_LOADER_CONF: Put(source=path)}
     return replace(files, applied=replace(files.applied, files={**files.applied.files, **put}))
 
@@ -109,16 +121,20 @@ def disk(bootloader: str, files: Files, run: RunDirectory) -> tuple[str, ...]:
     )
     if bootloader == "grub":
         return arguments
-    # systemd-boot reads more of the command line from SMBIOS, so the owner's entries stay as they are.
-    return (*arguments, "-smbios", f"type=11,value=io.systemd.boot.kernel-cmdline-extra={LAB_PARAMETERS}")
+    # Both read more of the command line from SMBIOS, so the owner's entries and images stay as they are.
+    reader = "stub" if bootloader == "uki" else "boot"
+    more = f"io.systemd.{reader}.kernel-cmdline-extra={LAB_PARAMETERS}"
+    return (*arguments, "-smbios", f"type=11,value={more}")
 
 
 def _contents(bootloader: str, files: Files) -> Mapping[str, Path]:
     if bootloader == "grub":
         return {_REMOVABLE: files.image.grub}
+    # All of /boot is more than a unified kernel image needs, and each file takes its time.
+    folders = ("/boot/EFI/", "/boot/loader/") if bootloader == "uki" else ("/boot/",)
     found = {
         path.removeprefix("/boot/"): put.source
         for path, put in files.below("/boot/").items()
-        if put.source is not None and not path.startswith("/boot/grub/")
+        if put.source is not None and path.startswith(folders) and not path.startswith("/boot/grub/")
     }
     return {**found, _REMOVABLE: files.image.tree / _SYSTEMD_BOOT}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from pipeline.facts.distributions import Distribution
 from pipeline.lab.board import NETWORK_INTERFACE
 from pipeline.lab.image import HostImage
 from pipeline.lab.overlay import Put
@@ -37,12 +38,9 @@ ExecStart=/usr/bin/sh -c 'echo {READY} >/dev/ttyS0'
 [Install]
 WantedBy=multi-user.target
 """
-_PRESET = """ALL_kver="{kernel}"
-{config}PRESETS=({presets})
-default_image="{image}"
-fallback_image="{fallback}"
-fallback_options="-S autodetect"
-"""
+_OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+_OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+_GRUB_FOLDER = "/boot/grub"
 
 
 def access(*, visitor: KeyPair, host_key: KeyPair) -> dict[str, Put]:
@@ -56,33 +54,38 @@ def access(*, visitor: KeyPair, host_key: KeyPair) -> dict[str, Put]:
 
 def removals(plan: Plan, image: HostImage) -> tuple[str, ...]:
     """Paths of L1 that the scenario's distribution does not have: the kernel under its name in the image."""
+    if plan.host.distribution.release_in_paths:
+        return ()
     names = (f"/boot/{kind}-{image.release}" for kind in ("vmlinuz", "config", "System.map"))
     return tuple(name for name in names if name != plan.host.distribution.kernel_image)
 
 
 def shape(plan: Plan, image: HostImage) -> dict[str, Put]:
     """The files that make L1 look like the host, by their paths."""
-    facts = plan.host.distribution
+    facts = plan.host.distribution.at(image.release)
     release = "".join(f"{key}={shlex.quote(value)}\n" for key, value in facts.os_release.items())
-    presets = "'default' 'fallback'" if facts.fallback_by_default else "'default'"
-    preset = _PRESET.format(
-        kernel=facts.kernel_image,
-        config='ALL_config="/etc/mkinitcpio.conf"\n' if facts.preset_names_config else "",
-        presets=presets,
-        image=facts.initramfs_image,
-        fallback=facts.fallback_image,
-    )
+    links = {facts.ovmf_code: _OVMF_CODE, facts.ovmf_vars: _OVMF_VARS, **_grub_names(facts)}
     unit = _NETWORK_UNIT.format(interface=NETWORK_INTERFACE)
     units = "/etc/systemd/system"
     return {
         "/usr/lib/os-release": Put(data=release.encode()),
         "/etc/machine-id": Put(data=_MACHINE_ID),
-        facts.preset: Put(data=preset.encode()),
         facts.kernel_image: Put(data=image.kernel.read_bytes()),
-        facts.ovmf_code: Put(link="/usr/share/OVMF/OVMF_CODE_4M.fd"),
-        facts.ovmf_vars: Put(link="/usr/share/OVMF/OVMF_VARS_4M.fd"),
+        **{path: Put(link=target) for path, target in links.items() if path != target},
         f"{units}/dryboot-network.service": Put(data=unit.encode()),
         f"{units}/dryboot-ready.service": Put(data=READY_UNIT.encode()),
         f"{units}/multi-user.target.wants/dryboot-network.service": Put(link="../dryboot-network.service"),
         f"{units}/multi-user.target.wants/dryboot-ready.service": Put(link="../dryboot-ready.service"),
     }
+
+
+def _grub_names(facts: Distribution) -> dict[str, str]:
+    """Links from the host's names of GRUB's tool and folder to those in the image."""
+    links = {}
+    tool = facts.grub_mkconfig[0]
+    if tool == "grub2-mkconfig":
+        links[f"/usr/sbin/{tool}"] = "grub-mkconfig"
+    folder = facts.grub_cfg.rpartition("/")[0]
+    if folder != _GRUB_FOLDER:
+        links[folder] = _GRUB_FOLDER.rpartition("/")[2]
+    return links

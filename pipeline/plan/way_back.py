@@ -14,6 +14,16 @@ WAY_BACK = "without-passthrough"
 WAY_BACK_PARAMETER = "module_blacklist=vfio_pci"
 
 
+def entry(host: HostPlan) -> str:
+    """What the boot loader calls the way back: an identifier of GRUB or of an entry file, or a file's name."""
+    return unified_image(host).rpartition("/")[2] if host.bootloader == "uki" else WAY_BACK
+
+
+def unified_image(host: HostPlan) -> str:
+    """The path of the unified kernel image without passthrough, beside the usual one."""
+    return f"{host.distribution.uki.removesuffix('.efi')}-{WAY_BACK}.efi"
+
+
 def way_back(host: HostPlan, topology: Topology, *, source: Source) -> tuple[Expectation, ...]:
     """What must hold when the entry without passthrough is booted: every function is its usual driver's."""
     found = [*boot(host, source)]

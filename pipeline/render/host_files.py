@@ -13,7 +13,7 @@ from pipeline.errors import Place
 from pipeline.facts.initramfs import generator
 from pipeline.facts.kernels import canonical
 from pipeline.plan import Plan
-from pipeline.plan.way_back import WAY_BACK, WAY_BACK_PARAMETER
+from pipeline.plan.way_back import WAY_BACK, WAY_BACK_PARAMETER, unified_image
 from pipeline.render.environment import fill
 from pipeline.render.mode import mode
 
@@ -72,7 +72,7 @@ def host_files(plan: Plan) -> dict[str, bytes]:
         "way_back_options": [*options, WAY_BACK_PARAMETER],
         "facts": facts,
         "default_entry": _default_entry(plan),
-        "way_back_uki": _way_back_uki(plan),
+        "way_back_uki": unified_image(plan.host),
         "way_back_cmdline": f"/{_WAY_BACK_CMDLINE}",
         "initramfs_command": " ".join(generator(host.generator).command),
         "vfio_conf": f"/{_VFIO_CONF}",
@@ -109,7 +109,7 @@ def steps(plan: Plan, *, domain: str) -> bytes:
         bootloader=plan.host.bootloader,
         grub=plan.host.bootloader == "grub",
         way_back_script=f"/{_WAY_BACK_SCRIPT}",
-        way_back_uki=_way_back_uki(plan),
+        way_back_uki=unified_image(plan.host),
         uki_folder=facts.uki.rpartition("/")[0],
         # The files that others read beside: directories of drop-ins.
         beside=[*(["/etc/default/grub.d"] if plan.host.bootloader == "grub" else []), *made_by.drop_ins],
@@ -134,11 +134,6 @@ def _default_entry(plan: Plan) -> str:
     if plan.host.bootloader == "uki":
         return facts.uki.rpartition("/")[2]
     return f"{facts.distribution}.conf"
-
-
-def _way_back_uki(plan: Plan) -> str:
-    """The unified kernel image without passthrough, beside the usual one."""
-    return f"{plan.host.distribution.uki.removesuffix('.efi')}-{WAY_BACK}.efi"
 
 
 def _images(plan: Plan) -> list[tuple[str, str]]:

@@ -36,6 +36,7 @@ PACKAGES = (
     "ovmf",
     "zstd",
     "grub-common",
+    "grub2-common",
     "grub-efi-amd64-bin",
     "initramfs-tools",
     "dracut-core",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import LabFault
+from pipeline.lab.initcpio import unified
 from pipeline.lab.initcpio.command import run
 
 
@@ -40,14 +41,18 @@ def main(arguments: Sequence[str]) -> int:
     except (OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    lines = [*done.messages, *(f"note: {text}" for text in done.notes)]
-    lines += [f"stand-in: {text}" for text in done.stand_ins]
+    joined = [unified.assemble(chosen.root, one) for one in done.unified]
+    lines = [*done.messages, *(line for one in joined for line in one.messages)]
+    lines += [f"note: {text}" for text in done.notes]
+    lines += [
+        f"stand-in: {text}" for text in (*done.stand_ins, *(text for one in joined for text in one.stand_ins))
+    ]
     lines += [
         f"written: {one.path} for {one.release}, init of {one.start or 'nobody'}: {' '.join(one.early)}"
         for one in done.images
     ]
     sys.stdout.write("".join(f"{line}\n" for line in lines))
-    return done.status
+    return max([done.status, *(one.status for one in joined)])
 
 
 if __name__ == "__main__":

@@ -160,7 +160,6 @@ def _unified(host: Host, options: Options, preset: str, release: str, kernel: st
             initramfs=data,
         )
     )
-    host.stand_ins.append(f"the unified kernel image {options.uki} is not put together by this mkinitcpio")
 
 
 def _post_hooks(host: Host) -> None:

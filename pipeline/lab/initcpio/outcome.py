@@ -26,7 +26,7 @@ class Written:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnifiedImage:
-    """A unified kernel image that was asked for and is not made here: path on the host and what goes into it.
+    """A unified kernel image that was asked for: path on the host and what goes into it; nothing is written yet.
 
     `kernel` is a path on the host, `options` are those for unified images (cmdline, splash, ...).
     """

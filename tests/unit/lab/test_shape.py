@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.lab.image import HostImage
-from pipeline.lab.initcpio.config import read_preset
 from pipeline.lab.overlay import Put
 from pipeline.lab.shape import READY, access, removals, shape
 from pipeline.lab.shell import KeyPair
@@ -55,20 +54,3 @@ def test_the_lab_gets_in_with_its_keys() -> None:
     assert found["/root/.ssh/authorized_keys"] == Put(data=KEY.public, mode=0o600)
     assert found["/etc/ssh/ssh_host_ed25519_key"] == Put(data=KEY.private, mode=0o600)
     assert found["/etc/ssh/ssh_host_ed25519_key.pub"] == Put(data=KEY.public)
-
-
-@pytest.mark.parametrize(
-    ("name", "preset", "images", "config"),
-    [
-        ("rx560", "/etc/mkinitcpio.d/linux612.preset", ["default"], ""),
-        ("rx560-2019", "/etc/mkinitcpio.d/linux419.preset", ["default", "fallback"], "/etc/mkinitcpio.conf"),
-    ],
-)
-def test_presets_are_those_of_their_year(
-    tmp_path: Path, image: HostImage, name: str, preset: str, images: list[str], config: str
-) -> None:
-    path = tmp_path / "preset"
-    path.write_bytes(shape(plan(name), image)[preset].data)
-    found = read_preset(path)
-    assert [one.name for one in found] == images
-    assert {one.config for one in found} == {config}
