@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 # The lab's, the reports' and what only tests need.
@@ -42,3 +46,22 @@ def test_a_build_loads_nothing_of_the_lab(tmp_path: Path) -> None:
     loaded = set(done.stderr.split())
     assert "pipeline.render.bundle" in loaded
     assert not loaded & HEAVY
+
+
+@pytest.mark.parametrize("forbidden", [False, True])
+def test_a_task_keeps_compiled_modules_where_the_user_lets_it(tmp_path: Path, forbidden: bool) -> None:
+    for name in ("pipeline", "scenarios"):
+        shutil.copytree(CHECKOUT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(CHECKOUT / "tasks.py", tmp_path)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    if forbidden:
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    invoke = Path(sys.executable).with_name("invoke")
+    subprocess.run(
+        [invoke, "lint", "--scenario", "rx560"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    assert any(tmp_path.glob("pipeline/**/*.pyc")) is not forbidden
