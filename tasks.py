@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 from invoke.context import Context
 from invoke.tasks import task
+
+# Invoke keeps Python from keeping any compiled module, so that each task would compile all of ours again. What the
+# user said (-B, PYTHONDONTWRITEBYTECODE) stands.
+sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 
 
 @task(

@@ -10,15 +10,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pipeline.collector import at_rest
 from pipeline.errors import BadInput, DrybootError, ExitCode, LabFault
 
 
 def end(command: Callable[..., ExitCode], *arguments: Any) -> NoReturn:
     """Run a command and leave with its exit status; every error is one message without a traceback."""
-    from rich.console import Console
-
-    from pipeline.report import terminal
-
     # mke2fs and debugfs are there on every distribution, but not on every user's path.
     os.environ["PATH"] = f"{os.environ.get('PATH', '/usr/bin:/bin')}:/usr/sbin:/sbin"
     # SIGINT too: in the background of a script it is ignored unless it is asked for.
@@ -27,7 +24,7 @@ def end(command: Callable[..., ExitCode], *arguments: Any) -> NoReturn:
     try:
         status = command(*arguments)
     except DrybootError as error:
-        terminal.error(Console(stderr=True), error)
+        _say(error)
         status = error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -35,10 +32,18 @@ def end(command: Callable[..., ExitCode], *arguments: Any) -> NoReturn:
     except Exception as error:
         # Ours, whatever it is: status 1 would say that the scenario fails.
         traceback.print_exc()
-        terminal.error(Console(stderr=True), LabFault(f"a mistake in Dryboot itself: {error!r}"))
+        _say(LabFault(f"a mistake in Dryboot itself: {error!r}"))
         status = ExitCode.LAB_FAULT
     sys.stdout.flush()
     sys.exit(int(status))
+
+
+def _say(error: DrybootError) -> None:
+    from rich.console import Console
+
+    from pipeline.report import problems
+
+    problems.error(Console(stderr=True), error)
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -62,6 +67,7 @@ def _output(name: str, output: str) -> Path:
     return _base() / (output or f"build/{name}")
 
 
+@at_rest()
 def lint(scenario: str, settings: Iterable[str], as_json: bool) -> ExitCode:
     """Print the findings; errors make it fail."""
     from rich.console import Console
@@ -69,7 +75,7 @@ def lint(scenario: str, settings: Iterable[str], as_json: bool) -> ExitCode:
     from pipeline.lint import Severity
     from pipeline.lint import lint as run_lint
     from pipeline.report import as_json as json_report
-    from pipeline.report import terminal
+    from pipeline.report import problems
 
     loaded, plan, _ = _load(scenario, settings)
     found = run_lint(loaded, plan)
@@ -79,12 +85,13 @@ def lint(scenario: str, settings: Iterable[str], as_json: bool) -> ExitCode:
         print(json.dumps([json_report.finding(one) for one in found], indent=2, ensure_ascii=False))
     else:
         console = Console()
-        terminal.findings(console, found)
+        problems.findings(console, found)
         counts = [f"{sum(one.severity is kind for one in found)} {kind.value}s" for kind in Severity]
         console.print(f"{plan.name}: {', '.join(counts)}", highlight=False)
     return ExitCode.FAILED if any(one.severity is Severity.ERROR for one in found) else ExitCode.HELD
 
 
+@at_rest()
 def _build(scenario: str, output: str, settings: Iterable[str], refuse: bool) -> Any:
     """Lint, render, validate, write; the plan, the bundle, the findings and where it was written."""
     from rich.console import Console
@@ -95,13 +102,13 @@ def _build(scenario: str, output: str, settings: Iterable[str], refuse: bool) ->
     from pipeline.render import Inputs, render, write
     from pipeline.render.bundle import domain_path
     from pipeline.render.validate import Status, validate
-    from pipeline.report import terminal
+    from pipeline.report import problems
 
     settings = tuple(settings)
     loaded, plan, path = _load(scenario, settings)
     found = run_lint(loaded, plan)
     console = Console()
-    terminal.findings(console, found)
+    problems.findings(console, found)
     if refuse and any(one.severity is Severity.ERROR for one in found):
         raise ScenarioFails(f"{plan.name} has errors, nothing was written", hint="mend the lines named above")
     bundle = render(plan, inputs=Inputs(scenario=path.read_bytes(), settings=settings))
@@ -113,8 +120,8 @@ def _build(scenario: str, output: str, settings: Iterable[str], refuse: bool) ->
             soft_wrap=True,
         )
         if validation.status is Status.FAILED:
-            problems = "\n".join(f"  line {one.line}: {one.message}" for one in validation.problems)
-            raise ScenarioFails(f"the domain XML is not valid for {validation.subject}:\n{problems}")
+            listed = "\n".join(f"  line {one.line}: {one.message}" for one in validation.problems)
+            raise ScenarioFails(f"the domain XML is not valid for {validation.subject}:\n{listed}")
     target = _output(plan.name, output)
     write(bundle, target)
     for name in bundle.files:

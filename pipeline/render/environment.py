@@ -152,6 +152,8 @@ def environment(templates: Path = TEMPLATES) -> Environment:
     """The environment over a directory of templates."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+    from pipeline.render.compiled import Compiled
+
     made = Environment(
         loader=FileSystemLoader(templates),
         undefined=StrictUndefined,
@@ -160,6 +162,7 @@ def environment(templates: Path = TEMPLATES) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         auto_reload=False,
+        bytecode_cache=Compiled(templates, made_by=Path(__file__).read_bytes()),
         finalize=_only_quoted,
     )
     made.filters.update(FILTERS)

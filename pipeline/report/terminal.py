@@ -1,33 +1,23 @@
-"""A run on the terminal: findings, checks as they are made, and the verdict."""
+"""A run on the terminal: checks as they are made, and the verdict."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from rich import markup
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.errors import DrybootError
-from pipeline.lint import Finding, Severity
-from pipeline.report.plain import plain
+from pipeline.report.problems import shown as _shown
 from pipeline.verdict import CheckResult, Compared, Listener, Outcome, Verdict
 
 _COLOURS = {
-    Severity.ERROR: "red",
-    Severity.WARNING: "yellow",
-    Severity.NOTE: "cyan",
     Outcome.HELD: "green",
     Outcome.FAILED: "red",
     Outcome.SKIPPED: "dim",
     Outcome.NOT_PROVEN: "yellow",
     Outcome.LAB_FAULT: "magenta",
 }
-
-
-def _shown(text: str) -> str:
-    return markup.escape(plain(text))
 
 
 class Progress(Listener):
@@ -48,23 +38,6 @@ class Progress(Listener):
         self._console.print(
             f"         [{colour}]{result.outcome.value:7}[/] {_shown(result.expectation.id)}", highlight=False
         )
-
-
-def error(console: Console, problem: DrybootError) -> None:
-    """One error with its place and hint."""
-    console.print(f"[red]error:[/] {_shown(str(problem))}", highlight=False, soft_wrap=True)
-
-
-def findings(console: Console, found: Sequence[Finding]) -> None:
-    """Lint findings, each with reason, fix and source."""
-    for one in found:
-        colour = _COLOURS[one.severity]
-        head = f"{_shown(str(one.place))}: [{colour}]{one.severity.value}[/] {one.code}: {_shown(one.found)}"
-        console.print(head, highlight=False, soft_wrap=True)
-        if one.place.text:
-            console.print(f"    | {_shown(one.place.text)}", style="dim", highlight=False, soft_wrap=True)
-        for name, value in (("why", one.why), ("fix", one.fix), ("source", one.source)):
-            console.print(f"    {name}: {_shown(value)}", highlight=False, soft_wrap=True)
 
 
 def verdict(console: Console, result: Verdict, report: str) -> None:

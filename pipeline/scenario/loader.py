@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, Event, ScalarEvent
+from ruamel.yaml.parser import RoundTripParser
 
 from pipeline.errors import BadInput, Place
 from pipeline.scenario.model import Scenario
@@ -113,8 +114,8 @@ def _parse(text: str, whole: Place) -> Any:
     if len(text) > SIZE_LIMIT:
         raise BadInput(f"a scenario has at most {SIZE_LIMIT} characters", place=whole)
     yaml = YAML(typ="rt", pure=True)
+    yaml.Parser = partial(_Parser, whole=whole)
     try:
-        _refuse_extras(yaml.parse(io.StringIO(text)), whole)
         return yaml.load(text)
     except BadInput:
         raise
@@ -127,22 +128,33 @@ def _parse(text: str, whole: Place) -> Any:
         raise BadInput(f"not YAML: {reason}", place=whole) from None
 
 
-def _refuse_extras(events: Iterable[Event], whole: Place) -> None:
-    depth = 0
-    for event in events:
-        place = _at(event.start_mark, whole)
+class _Parser(RoundTripParser):
+    """Gives out events for the tree, and refuses what a scenario has no use for before anything is made of it."""
+
+    def __init__(self, loader: Any, *, whole: Place) -> None:
+        self._whole = whole
+        self._depth = 0
+        super().__init__(loader)
+
+    def get_event(self) -> Any:
+        event = super().get_event()
+        self._refuse_extras(event)
+        return event
+
+    def _refuse_extras(self, event: Event) -> None:
+        place = partial(_at, event.start_mark, self._whole)
         if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
-            raise BadInput("anchors and aliases are not allowed", place=place, hint="write the value out")
+            raise BadInput("anchors and aliases are not allowed", place=place(), hint="write the value out")
         if getattr(event, "tag", None):
-            raise BadInput("tags are not allowed", place=place, hint="write the value without '!'")
+            raise BadInput("tags are not allowed", place=place(), hint="write the value without '!'")
         if isinstance(event, ScalarEvent) and event.value == "<<" and event.implicit[0]:
-            raise BadInput("merge keys are not allowed", place=place, hint="write the keys out")
+            raise BadInput("merge keys are not allowed", place=place(), hint="write the keys out")
         if isinstance(event, CollectionStartEvent):
-            depth += 1
-            if depth > DEPTH_LIMIT:
-                raise BadInput("nested too deeply", place=place, hint=f"at most {DEPTH_LIMIT} levels")
+            self._depth += 1
+            if self._depth > DEPTH_LIMIT:
+                raise BadInput("nested too deeply", place=place(), hint=f"at most {DEPTH_LIMIT} levels")
         elif isinstance(event, CollectionEndEvent):
-            depth -= 1
+            self._depth -= 1
 
 
 def _at(mark: Any, whole: Place) -> Place:

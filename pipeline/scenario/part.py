@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from pydantic import BaseModel, ConfigDict
+
+# What is installed beside pydantic must not decide what a scenario may say; looking for it reads the metadata of
+# every installed package.
+os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
 
 
 class Part(BaseModel):

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.errors import BadInput, LabFault, Place
-from pipeline.report import terminal
+from pipeline.report import problems, terminal
 from pipeline.verdict import Compared, Outcome
 
 
@@ -45,12 +45,12 @@ def test_a_check_is_told_as_it_is_made(console, failed) -> None:
 
 def test_an_error_has_its_place_and_hint(console) -> None:
     place = Place(file="s.yaml", line=3, column=5)
-    terminal.error(console, BadInput("no [red]such[/] thing", place=place, hint="try [/x]"))
+    problems.error(console, BadInput("no [red]such[/] thing", place=place, hint="try [/x]"))
     assert text(console) == "error: s.yaml:3:5: no [red]such[/] thing\n  hint: try [/x]\n"
 
 
 def test_a_finding_shows_the_line_and_the_cure(console, failed) -> None:
-    terminal.findings(console, failed.findings)
+    problems.findings(console, failed.findings)
     assert text(console).splitlines() == [
         "rx560.yaml:67:15: warning DB301: found [it]",
         '    | passthrough: ["01:00.0", "01:00.1"]',
@@ -102,7 +102,7 @@ def test_markup_in_what_was_observed_is_shown_as_it_is(console, said, observed: 
 @pytest.mark.parametrize("hostile", ["\x1b[2J", "\x1b]0;title\x07", "\x9b2J", "a\rb"])
 def test_what_was_observed_cannot_steer_the_terminal(console, said, lab_fault, hostile: str) -> None:
     terminal.verdict(console, said(f"x{hostile}"), "/r")
-    terminal.error(console, LabFault(f"x{hostile}", place=Place(file=hostile)))
+    problems.error(console, LabFault(f"x{hostile}", place=Place(file=hostile)))
     terminal.Progress(console).step(hostile)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", text(console))
 
