@@ -19,7 +19,7 @@ from pipeline.lab.cache import Progress
 
 MIRROR = "http://deb.debian.org/debian"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-_NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--")
+NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--")
 _STEP = re.compile(r"^I: (running apt-get update|downloading|extracting|installing|creating|success)")
 
 
@@ -76,7 +76,7 @@ def mmdebstrap(
         # Its scratch space and mounts are the run's: whatever kills us, the next maker clears the one, and the
         # other are gone with their namespace. A mapped user could not write beside the target.
         environment["TMPDIR"] = str(target.parent)
-        argv = [*_NAMESPACES, *argv]
+        argv = [*NAMESPACES, *argv]
         end = signal.SIGKILL
     log = cache.root() / "mmdebstrap.log"
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
