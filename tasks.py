@@ -43,10 +43,12 @@ def lint(_: Context, scenario: str, set: Iterable[str] | None = None, json: bool
     help={
         "scenario": "name of a shipped scenario or path of a YAML file",
         "output": "where to write (default: build/NAME)",
+        "all": "every shipped scenario, each compared with what its file states",
         "report": "where the verdict goes (default: OUTPUT/report)",
         "set": "key.key=value put over the scenario, repeatable",
         "files": "directory of an edited bundle: its etc/ and libvirt/ are booted instead of what is rendered",
         "fast": "boot the kernel directly, without firmware and boot loader (a stand-in)",
+        "boot": "default, or fallback: the entry without passthrough, which must leave the card to its own driver",
         "accel": "kvm or tcg, instead of what was proven to work",
         "lint": "refuse a scenario with error findings before anything boots (--no-lint boots it all the same)",
     },
@@ -54,19 +56,23 @@ def lint(_: Context, scenario: str, set: Iterable[str] | None = None, json: bool
 )
 def verify(
     _: Context,
-    scenario: str,
+    scenario: str = "",
     output: str = "",
     report: str = "",
     set: Iterable[str] | None = None,  # noqa: A002
     accel: str = "",
     files: str = "",
     fast: bool = False,
+    boot: str = "default",
     lint: bool = True,
+    all: bool = False,  # noqa: A002
 ) -> None:
     """Build, boot the host in a VM, start the guest in it, and say whether everything holds."""
     from pipeline import commands
 
-    commands.end(commands.verify, scenario, output, report, set or (), accel, lint, fast, files)
+    if all:
+        commands.end(commands.verify_all, output, accel, fast)
+    commands.end(commands.verify, scenario, output, report, set or (), accel, lint, fast, files, boot)
 
 
 @task

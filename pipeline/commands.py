@@ -21,7 +21,8 @@ def end(command: Callable[..., ExitCode], *arguments: Any) -> NoReturn:
 
     # mke2fs and debugfs are there on every distribution, but not on every user's path.
     os.environ["PATH"] = f"{os.environ.get('PATH', '/usr/bin:/bin')}:/usr/sbin:/sbin"
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: in the background of a script it is ignored unless it is asked for.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
         status = command(*arguments)
@@ -136,6 +137,7 @@ def verify(
     refuse: bool,
     fast: bool = False,
     edited: str = "",
+    boot: str = "default",
 ) -> ExitCode:
     """Build, boot, check; write the verdict."""
     from rich.console import Console
@@ -143,6 +145,10 @@ def verify(
     from pipeline import verify as run
     from pipeline.report import as_json, files, junit, terminal
 
+    if not scenario:
+        raise BadInput("no scenario is named", hint="--scenario NAME, or --all for every shipped one")
+    if boot not in {"default", "fallback"}:
+        raise BadInput(f"there is no entry {boot!r} to boot", hint="--boot default or --boot fallback")
     if accelerator not in {"", "kvm", "tcg"}:
         raise BadInput(f"there is no accelerator {accelerator!r}", hint="--accel kvm or --accel tcg")
     if report:
@@ -166,12 +172,33 @@ def verify(
             logs=folder / "logs",
             listener=terminal.Progress(console),
             fast=fast,
+            fallback=boot == "fallback",
             edited=changed,
         )
         (folder / "verdict.json").write_text(as_json.text(result), encoding="utf-8")
         (folder / "junit.xml").write_bytes(junit.data(result))
     terminal.verdict(console, result, str(where))
     return result.exit_code
+
+
+def verify_all(output: str, accelerator: str, fast: bool) -> ExitCode:
+    """Verify every shipped scenario; fails where one is not as its file states."""
+    from rich.console import Console
+
+    from pipeline import shipped
+    from pipeline.report import terminal
+
+    options = [*(("--accel", accelerator) if accelerator else ()), *(("--fast",) if fast else ())]
+    console = Console()
+    found = []
+    for one in shipped.verify_all(_base() / (output or "build"), options):
+        found.append(one)
+        terminal.compared(console, one)
+    if any(one.status == ExitCode.INTERRUPTED for one in found):
+        return ExitCode.INTERRUPTED
+    if any(one.difference and one.status not in {ExitCode.HELD, ExitCode.FAILED} for one in found):
+        return ExitCode.LAB_FAULT
+    return ExitCode.FAILED if any(one.difference for one in found) else ExitCode.HELD
 
 
 def schema(output: str) -> ExitCode:

@@ -25,6 +25,7 @@ TOOLS = {
     "debugfs": "puts the rendered files into L1",
     "mformat": "makes the guest's boot medium",
     "setpriv": "ends what a run started when the run is killed",
+    "unshare": "lets the host's tools work on its files alone",
     "bash": "reads mkinitcpio.conf",
     "virt-install": "is the floor of bench",
 }
@@ -58,7 +59,7 @@ def examine() -> Iterator[Fact]:
     yield Fact(
         "L1 image",
         "built" if debian.cached() else "not there yet",
-        "ready" if debian.cached() else "the first verify builds it (a minute or two, 0.6 GB)",
+        "ready" if debian.cached() else "the first verify builds it (a minute or two, 1.3 GB)",
     )
     yield _kvm(prepared or new)
     yield Fact(

@@ -46,11 +46,11 @@ def stand_ins(
     if fast:
         yield StandIn(
             part="boot path",
-            asked="firmware, GRUB, kernel",
-            ran="QEMU boots kernel and initramfs directly, with the parameters of grub.cfg's first entry (--fast)",
-            matters="errors of GRUB itself and of its reading of grub.cfg are not seen",
+            asked=f"firmware, {plan.host.bootloader}, kernel",
+            ran="QEMU boots kernel and initramfs directly, with the parameters of the loader's entry (--fast)",
+            matters="errors of the boot loader and of its reading of its files are not seen",
         )
-    else:
+    elif plan.host.bootloader == "grub":
         yield StandIn(
             part="boot loader",
             asked=f"GRUB of {facts.os_release['NAME']}",
@@ -58,9 +58,17 @@ def stand_ins(
             "own; grub-mkconfig was told that / is on the lab's disk",
             matters="the distribution's own scripts in /etc/grub.d may write other entries",
         )
+    else:
+        yield StandIn(
+            part="boot loader",
+            asked=f"{plan.host.bootloader} of {facts.os_release['NAME']}",
+            ran=f"{plan.host.bootloader} {packages.get('systemd-boot-efi', '?')} of {image.distribution}, on an EFI "
+            "system partition that is a whole disk",
+            matters="only defects of one of the two",
+        )
     yield StandIn(
         part="command line",
-        asked="as grub-mkconfig puts it together",
+        asked="as the boot loader passes it",
         ran=f"the same, with the lab's own in it: {LAB_PARAMETERS}",
         matters="no: the lab's parameters do not touch PCI, IOMMU or drivers",
     )

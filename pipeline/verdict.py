@@ -14,11 +14,16 @@ Observed = str | tuple[str, ...]
 
 
 class Outcome(StrEnum):
-    """How a check or a whole run ended."""
+    """How a check or a whole run ended.
+
+    A check is not proven here where it held, and a difference between the host and what ran for it would let it
+    hold whatever the host does.
+    """
 
     HELD = "held"
     FAILED = "failed"
     SKIPPED = "skipped"
+    NOT_PROVEN = "not proven here"
     LAB_FAULT = "lab fault"
 
 
@@ -53,6 +58,20 @@ class StandIn:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Fidelity:
+    """How near a part of the run is to the host: what the scenario asks for, what ran, and what that means.
+
+    `differs` is false where both are the same as far as is known.
+    """
+
+    part: str
+    asked: str
+    ran: str
+    differs: bool
+    effect: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
     """Everything that a run has to say. Times in seconds, memory in bytes; `edited` files were not as rendered."""
 
@@ -68,6 +87,7 @@ class Verdict:
     peak_memory: int
     fault: str = ""
     edited: tuple[str, ...] = ()
+    fidelity: tuple[Fidelity, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
@@ -81,9 +101,23 @@ class Verdict:
                 return ExitCode.FAILED
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Compared:
+    """A scenario's run: its exit status, seconds, and how it differs from what the file states (empty: not)."""
+
+    name: str
+    status: int
+    seconds: float
+    failing: tuple[str, ...]
+    difference: str
+
+
 def outcome_of(checks: Sequence[CheckResult]) -> Outcome:
-    """A run held only if something was checked, everything held, and nothing was left out."""
+    """A run held only if something was proven, nothing failed, and nothing was left out.
+
+    What is not proven here does not make it fail: no change of the scenario would prove it.
+    """
     outcomes = {check.outcome for check in checks}
     if Outcome.LAB_FAULT in outcomes:
         return Outcome.LAB_FAULT
-    return Outcome.HELD if outcomes == {Outcome.HELD} else Outcome.FAILED
+    return Outcome.HELD if outcomes - {Outcome.NOT_PROVEN} == {Outcome.HELD} else Outcome.FAILED

@@ -6,24 +6,26 @@ import contextlib
 import re
 import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import testinfra
 
 from pipeline.checks.run import run_checks
 from pipeline.errors import LabFault
+from pipeline.fidelity import fidelity, lacking, unproven, weigh
 from pipeline.lab import accel, apply, board, cache, domain, guest, host, kernel_proof, memory, toolchain
 from pipeline.lab.image import debian
 from pipeline.lab.run_directory import RunDirectory, run_directory
 from pipeline.lab.sandbox import StepDone
 from pipeline.lint import Finding
 from pipeline.plan.model import Check, Plan, Stage
+from pipeline.plan.way_back import WAY_BACK
 from pipeline.render import Bundle
 from pipeline.render.bundle import domain_path
 from pipeline.stand_ins import stand_ins
-from pipeline.verdict import CheckResult, Listener, Outcome, StandIn, Verdict, outcome_of
+from pipeline.verdict import CheckResult, Fidelity, Listener, Outcome, StandIn, Verdict, outcome_of
 
 _BEFORE_THE_HOST = {Check.INITRAMFS, Check.LOADER, Check.BOOTS}
 # mkinitcpio, initramfs-tools, dracut, and a shell that cannot read a file.
@@ -39,6 +41,7 @@ class _Run:
 
     checks: list[CheckResult] = field(default_factory=list)
     stand_ins: list[StandIn] = field(default_factory=list)
+    fidelity: list[Fidelity] = field(default_factory=list)
     replacements: tuple[str, ...] = ()
     accelerator: str = "not chosen"
     versions: dict[str, str] = field(default_factory=dict)
@@ -63,16 +66,20 @@ def verify(
     logs: Path,
     listener: Listener,
     fast: bool = False,
+    fallback: bool = False,
     edited: tuple[str, ...] = (),
     guest_too: bool = True,
 ) -> Verdict:
     """Boot the bundle and compare with the plan's expectations; logs go to the directory `logs`.
 
     `edited` are the paths of the bundle that are not as rendered. The host boots through its firmware and boot
-    loader; `fast` leaves these two out. A lab fault is a verdict of its own kind, never raised. BadInput is
-    raised before anything starts.
+    loader; `fast` leaves these two out. `fallback` boots the entry without passthrough, and no guest. A lab fault
+    is a verdict of its own kind, never raised. BadInput is raised before anything starts.
     """
     layout = board.lay_out(plan)
+    if fallback:
+        plan = replace(plan, expectations=plan.way_back)
+        guest_too = False
     run = _Run()
     for path in edited:
         listener.step(f"{path} as edited, not as rendered")
@@ -80,7 +87,7 @@ def verify(
     with memory.peak() as peak:
         started = time.monotonic()
         try:
-            _stages(plan, bundle, layout, run, accelerator, logs, listener, fast, guest_too)
+            _stages(plan, bundle, layout, run, accelerator, logs, listener, fast, fallback, guest_too)
         except LabFault as error:
             fault = str(error)
         run.times["total"] = round(time.monotonic() - started, 2)
@@ -100,6 +107,7 @@ def verify(
         times=run.times,
         peak_memory=peak.bytes,
         edited=edited,
+        fidelity=tuple(run.fidelity),
         fault=fault,
     )
 
@@ -113,6 +121,7 @@ def _stages(
     logs: Path,
     listener: Listener,
     fast: bool,
+    fallback: bool,
     guest_too: bool,
 ) -> None:
     with run.timed("toolchain"):
@@ -127,32 +136,40 @@ def _stages(
     run.accelerator = chosen.reason
     listener.step(f"accelerator {chosen.reason}")
     domain_xml = bundle.files[domain_path(plan)]
-    files = {path: data for path, data in bundle.files.items() if path.startswith("etc/")}
+    files = {path: data for path, data in bundle.files.items() if path.startswith(("etc/", "boot/", "usr/"))}
     with run_directory(cache.runs()) as directory:
         try:
             with run.timed("apply"):
                 listener.step("applying the files to the host")
                 applied = apply.apply(plan, files, board=layout, image=image, run=directory)
-            run.logs["l1-apply.log"] = applied.initramfs.output + applied.loader.output
+            said = [step.output for step in (applied.initramfs, applied.loader) if step]
+            run.logs["l1-apply.log"] = "".join(said)
             run.stand_ins += stand_ins(plan, layout, image, chosen, applied, fast=fast)
-            _note(plan, run, Check.INITRAMFS, _ended(applied.initramfs), listener)
-            _note(plan, run, Check.LOADER, _ended(applied.loader), listener)
-            if applied.loader.status:
-                return
+            run.fidelity += fidelity(plan, image, qemu=qemu.version, fast=fast)
+            lack = lacking(plan, image, applied.initramfs.output)
+            _note(plan, run, Check.INITRAMFS, _ended(applied.initramfs), listener, unproven_for=lack)
+            if applied.loader:
+                _note(plan, run, Check.LOADER, _ended(applied.loader), listener)
+                if applied.loader.status:
+                    return
             with run.timed("disks"):
                 prepared = host.prepare(
                     applied,
                     bootloader=plan.host.bootloader,
+                    root=plan.host.root,
                     domain_xml=domain_xml,
                     image=image,
                     qemu=qemu,
                     shell_program=shell_program,
                     firmware=firmware,
                     fast=fast,
+                    entry=WAY_BACK if fallback else "",
                     run=directory,
                 )
+            reasons = unproven(plan, image)
+            run.versions["menu entry"] = prepared.entry.title
             _host_and_guest(
-                plan, layout, run, directory, prepared, qemu, chosen, domain_xml, listener, guest_too
+                plan, layout, run, directory, prepared, qemu, chosen, domain_xml, listener, guest_too, reasons
             )
         except host.HostDoesNotBoot as error:
             _note(plan, run, Check.BOOTS, str(error), listener)
@@ -171,6 +188,7 @@ def _host_and_guest(
     domain_xml: bytes,
     listener: Listener,
     guest_too: bool,
+    reasons: Mapping[str, str],
 ) -> None:
     started = time.monotonic()
     booted = host.boot(
@@ -192,7 +210,10 @@ def _host_and_guest(
         with run.timed("host checks"):
             visitor = testinfra.get_host(f"paramiko://root@127.0.0.1:{l1.port}")
             visitor.backend.client = l1.shell.client
-            run.checks += run_checks(visitor, expectations, progress=listener.check)
+            found = run_checks(
+                visitor, expectations, progress=lambda one: listener.check(weigh(one, reasons))
+            )
+            run.checks += [weigh(one, reasons) for one in found]
         run.times["host stage"] = round(time.monotonic() - started, 2)
         run.logs["l1-kernel.log"] = l1.shell.run("dmesg", timeout=60).out
         if outcome_of(run.checks) is not Outcome.HELD or not guest_too:
@@ -200,20 +221,23 @@ def _host_and_guest(
         lab_domain = domain.for_lab(domain_xml, accelerator=chosen.l2)
         run.replacements = lab_domain.replacements
         with run.timed("guest stage"):
-            found = guest.run_guest(plan, lab_domain, l1.shell, accelerator=chosen.l2, progress=listener.step)
-        run.checks += found.checks
-        run.logs |= found.logs
-        run.versions |= found.versions
-        for result in found.checks:
+            seen = guest.run_guest(plan, lab_domain, l1.shell, accelerator=chosen.l2, progress=listener.step)
+        run.checks += seen.checks
+        run.logs |= seen.logs
+        run.versions |= seen.versions
+        for result in seen.checks:
             listener.check(result)
 
 
-def _note(plan: Plan, run: _Run, check: Check, observed: str, listener: Listener) -> None:
+def _note(
+    plan: Plan, run: _Run, check: Check, observed: str, listener: Listener, *, unproven_for: str = ""
+) -> None:
+    """A check made here; one that fails `unproven_for` a reason of the lab's is not proven."""
     expectation = next(one for one in plan.expectations if one.check is check)
-    held = observed == expectation.expected
-    result = CheckResult(
-        expectation=expectation, outcome=Outcome.HELD if held else Outcome.FAILED, observed=observed
-    )
+    outcome = Outcome.HELD if observed == expectation.expected else Outcome.FAILED
+    if outcome is Outcome.FAILED and unproven_for:
+        outcome, observed = Outcome.NOT_PROVEN, f"{observed}; but {unproven_for}"
+    result = CheckResult(expectation=expectation, outcome=outcome, observed=observed)
     run.checks.append(result)
     listener.check(result)
 

@@ -81,6 +81,14 @@ def check_stays(expectation: Expectation, seen: Observation, record: Observe) ->
     assert not held
 
 
+def check_own_driver(expectation: Expectation, seen: Observation, record: Observe) -> None:
+    """The first driver to try the function since boot is one of the host's own."""
+    tried = (seen.probes or {}).get(Address.parse(expectation.subject), ())
+    record(", then ".join(dict.fromkeys(tried)) or "no driver")
+    assert tried
+    assert tried[0].replace("-", "_") in expectation.expected
+
+
 def check_vfio_node(expectation: Expectation, seen: Observation, record: Observe) -> None:
     """The device node of the function's group exists."""
     found = seen.functions.get(Address.parse(expectation.subject))
@@ -98,6 +106,7 @@ _CHECKS = {
     Check.BINDING: check_binding,
     Check.FIRST_DRIVER: check_first_driver,
     Check.STAYS: check_stays,
+    Check.OWN_DRIVER: check_own_driver,
     Check.VFIO_NODE: check_vfio_node,
 }
 

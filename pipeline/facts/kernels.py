@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from pipeline.facts import table
 from pipeline.facts.version import parts
@@ -63,12 +65,12 @@ def parameter(name: str) -> Parameter | None:
     return None
 
 
-def iommu_parameters(vendor: str) -> tuple[str, ...]:
-    """The parameters without which the IOMMU of a processor by `vendor` stays off."""
+def iommu_parameters(vendor: str, *, distribution: str) -> tuple[str, ...]:
+    """The parameters without which the distribution's kernels leave the IOMMU of a processor by `vendor` off."""
     return tuple(
         needed
         for entry in table("kernels")["iommu"]
-        if entry["vendor"] == vendor
+        if entry["vendor"] == vendor and distribution in entry["distributions"]
         for needed in entry["needed"]
     )
 
@@ -87,13 +89,37 @@ def end_of_life(series: str) -> tuple[str, str] | None:
     return None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DriverState:
+    """How a kernel has a driver: "built-in", "module" or "unknown", and where that was read."""
+
+    state: Literal["built-in", "module", "unknown"]
+    source: str
+
+
+def driver_state(distribution: str, kernel: str, driver: str) -> DriverState:
+    """What is known of `driver` in a kernel series of a distribution."""
+    for entry in _configurations(distribution, kernel):
+        if canonical(driver) in entry["drivers"]:
+            return DriverState(state="built-in", source=entry["source"])
+        if canonical(driver) in entry["modules"]:
+            return DriverState(state="module", source=entry["source"])
+    return DriverState(state="unknown", source="")
+
+
 def built_in(distribution: str, kernel: str) -> dict[str, str]:
     """Drivers that the distribution builds into this kernel (not modules), with the source."""
     found: dict[str, str] = {}
-    for entry in table("kernels")["built_in"]:
-        since, until = entry["since_kernel"], entry.get("until_kernel")
-        if entry["distribution"] == distribution and parts(kernel) >= parts(since):
-            if until and parts(kernel) > parts(until):
-                continue
-            found.update(dict.fromkeys(entry["drivers"], entry["source"]))
+    for entry in _configurations(distribution, kernel):
+        found.update(dict.fromkeys(entry["drivers"], entry["source"]))
     return found
+
+
+def _configurations(distribution: str, kernel: str) -> Iterator[dict[str, Any]]:
+    """What is known of how the distribution configured this kernel series."""
+    for entry in table("kernels")["built_in"]:
+        until = entry.get("until_kernel", kernel)
+        if entry["distribution"] == distribution and parts(entry["since_kernel"]) <= parts(kernel) <= parts(
+            until
+        ):
+            yield entry

@@ -18,6 +18,7 @@ from pipeline.lab.run_directory import RunDirectory
 from pipeline.lab.sandbox import Step, StepDone
 from pipeline.lab.shape import removals, shape
 from pipeline.plan.model import Plan
+from pipeline.render.mode import mode
 
 # Read after /etc/default/grub, as grub-mkconfig of Debian, Manjaro and Arch does (util/grub-mkconfig.in).
 GRUB_DROP_IN = "/etc/default/grub.d/zz-dryboot.cfg"
@@ -36,13 +37,13 @@ class Applied:
     """The configured host: the files that its own are replaced or joined by, and what its tools said.
 
     `removed` are paths that are gone. `initramfs` and `loader` are the outcomes of the generator and of the boot
-    loader's tool.
+    loader's tool, None where it has none.
     """
 
     files: Mapping[str, Put]
     removed: tuple[str, ...]
     initramfs: StepDone
-    loader: StepDone
+    loader: StepDone | None
     stand_ins: tuple[str, ...]
 
 
@@ -54,10 +55,12 @@ def apply(
     What the configuration gets wrong is in the result. What was applied before comes from the cache. Raises
     LabFault.
     """
-    puts = {f"/{path}": Put(data=data) for path, data in rendered.items()}
+    puts = {f"/{path}": Put(data=data, mode=mode(path)) for path, data in rendered.items()}
     puts |= shape(plan, image) | {GRUB_DROP_IN: Put(data=_grub_drop_in())}
     gone = removals(plan, image)
-    steps = (_mkinitcpio(image, board, run), Step(argv=("grub-mkconfig", "-o", "/boot/grub/grub.cfg")))
+    steps = [_mkinitcpio(image, board, run)]
+    if plan.host.bootloader == "grub":
+        steps.append(Step(argv=("grub-mkconfig", "-o", "/boot/grub/grub.cfg")))
 
     def make(fresh: Path) -> None:
         worked = sandbox.work(image.tree, puts, steps, uuid=UUID, run=run, removed=gone)
@@ -68,8 +71,9 @@ def apply(
         }
         (fresh / "result.json").write_text(json.dumps(result))
 
+    commands = [step.argv for step in steps if not step.outside]
     inputs = {path: [what.mode, what.link, cache.key(what.data)] for path, what in puts.items()}
-    name = cache.key(image.name, inputs, gone, board.modaliases, UUID, *_code())
+    name = cache.key(image.name, inputs, commands, gone, board.modaliases, UUID, *_code())
     path = cache.prepared("applied", name, make)
     _forget(path)
     result = json.loads((path / "result.json").read_text())
@@ -78,7 +82,7 @@ def apply(
         files=of_tree(path / "changed"),
         removed=tuple(result["removed"]),
         initramfs=outcomes[0],
-        loader=outcomes[1],
+        loader=outcomes[1] if len(outcomes) > 1 else None,
         stand_ins=tuple(
             line.removeprefix(STAND_IN)
             for line in outcomes[0].output.splitlines()

@@ -13,8 +13,10 @@ _ENDS = (
     (r"ALERT!\s+(.+) does not exist\.\s+Dropping to a shell", "the initramfs found no root device {0}"),
     (r"ERROR: device '(.+)' not found", "the initramfs found no root device {0}"),
     (r"Gave up waiting for (root (?:file system )?device)", "the initramfs gave up waiting for the {0}"),
-    (r"dracut-initqueue\[\d+\]: Warning: (.+ does not exist)", "the initramfs gave up: {0}"),
+    # dracut-dev-lib.sh wait_for_dev(), dracut-emergency.sh.
+    (r'Warning: "?(/[^"\s]+)"? does not exist', "the initramfs gave up: {0} does not exist"),
     (r"Kernel panic - not syncing: (.+)", "the kernel panicked: {0}"),
+    (r"Entering (emergency) mode\. Exit the shell", "the initramfs went into {0} mode"),
     (r"You are in (emergency|rescue) mode", "systemd went into {0} mode"),
     (r"^(grub rescue|grub)> ?$", "GRUB stopped at its prompt {0}>"),
 )

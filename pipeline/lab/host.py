@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +20,10 @@ from pipeline.lab.apply import LAB_PARAMETERS, Applied
 from pipeline.lab.board import DISK_SLOT, NETWORK_SLOT, Board
 from pipeline.lab.grub import Entry
 from pipeline.lab.image import HostImage
-from pipeline.lab.loader import Files, menu
+from pipeline.lab.loader import Files, boot_once, menu
 from pipeline.lab.loader import disk as disk_of
 from pipeline.lab.machine import hardware
-from pipeline.lab.overlay import Put, copy_sparse, put
+from pipeline.lab.overlay import Put, copy_sparse, identify, put
 from pipeline.lab.run_directory import RunDirectory
 from pipeline.lab.servers import device_server
 from pipeline.lab.shape import READY, access
@@ -68,6 +68,7 @@ def prepare(
     applied: Applied,
     *,
     bootloader: str,
+    root: str | None,
     domain_xml: bytes,
     image: HostImage,
     qemu: Qemu,
@@ -75,33 +76,45 @@ def prepare(
     firmware: tuple[Path, Path],
     fast: bool,
     run: RunDirectory,
+    entry: str = "",
 ) -> Prepared:
     """Make L1's disks from a copy of the image and what was applied to it.
 
     It boots as its owner's machine does, firmware and boot loader included; `fast` gives kernel and initramfs of
-    the boot loader's first entry to QEMU. Raises HostDoesNotBoot where there is nothing to boot, LabFault.
+    the boot loader's entry to QEMU. `entry` is the identifier of the one to boot once, else the default; `root`
+    what the entry calls the root file system, where it does. Raises
+    HostDoesNotBoot where there is nothing to boot, LabFault.
     """
     files = Files(applied=applied, image=image)
-    found = menu(bootloader, files)
-    if not found:
-        raise HostDoesNotBoot(f"{bootloader} has no entry that boots Linux")
+    chosen = _chosen(menu(bootloader, files), bootloader, entry)
+    if entry:
+        files = boot_once(bootloader, entry, files, run)
     disk = run.path / "l1.ext4"
     copy_sparse(image.root, disk)
     visitor, host_key = key_pair(), key_pair()
-    puts = {**applied.files, **access(visitor=visitor, host_key=host_key)}
+    puts = {**files.applied.files, **access(visitor=visitor, host_key=host_key)}
     puts |= _media(domain_xml, qemu, shell_program, run)
     put(disk, puts, scratch=run.path / "put", removed=applied.removed)
+    if root:
+        identify(disk, root, scratch=run.path / "put")
     identity, known_hosts = run.path / "identity", run.path / "known_hosts"
     identity.write_bytes(visitor.private)
     identity.chmod(0o600)
     return Prepared(
         disk=disk,
-        boot=_direct(found[0], files) if fast else _loader(bootloader, files, firmware, run),
-        entry=found[0],
+        boot=_direct(chosen, files) if fast else _loader(bootloader, files, firmware, run),
+        entry=chosen,
         identity=identity,
         known_hosts=known_hosts,
         host_key=host_key,
     )
+
+
+def _chosen(found: Sequence[Entry], bootloader: str, entry: str) -> Entry:
+    wanted = [one for one in found if one.identifier == entry] if entry else found
+    if not wanted:
+        raise HostDoesNotBoot(f"{bootloader} has no entry {entry or 'that boots Linux'}")
+    return wanted[0]
 
 
 def _direct(entry: Entry, files: Files) -> tuple[str, ...]:

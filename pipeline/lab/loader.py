@@ -1,13 +1,13 @@
 """The boot loader of L1: what it would boot, and the disk that the firmware starts it from.
 
-Source: UAPI Boot Loader Specification (type 1 entries, EFI/Linux), systemd-boot(7), systemd-stub(7).
+Source: UAPI Boot Loader Specification (type 1 entries), systemd-boot(7), smbios-type-11(7).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.lab import fat, grub
@@ -20,7 +20,8 @@ from pipeline.lab.run_directory import RunDirectory
 
 GRUB_CFG = "/boot/grub/grub.cfg"
 _ENTRIES = "/boot/loader/entries/"
-_UKIS = "/boot/EFI/Linux/"
+_LOADER_CONF = "/boot/loader/loader.conf"
+_GRUBENV = "/boot/grub/grubenv"
 _SYSTEMD_BOOT = "usr/lib/systemd/boot/efi/systemd-bootx64.efi"
 _REMOVABLE = "EFI/BOOT/BOOTX64.EFI"
 _GRUB_SIZE = 4 << 20
@@ -52,20 +53,29 @@ class Files:
 
 
 def menu(bootloader: str, files: Files) -> tuple[Entry, ...]:
-    """What the loader offers, the default first; a unified kernel image has neither initramfs nor parameters."""
+    """What the loader offers, the default first."""
     if bootloader == "grub":
         return grub.entries(files.text(GRUB_CFG))
-    if bootloader == "uki":
-        return tuple(
-            Entry(title=path, identifier=path, kernel=path, parameters="", initrds=())
-            for path in sorted(files.below(_UKIS))
-        )
     found = [
         type1(path, files.text(path)) for path in sorted(files.below(_ENTRIES)) if path.endswith(".conf")
     ]
-    default = re.search(r"^default\s+(\S+)", files.text("/boot/loader/loader.conf"), re.MULTILINE)
+    default = re.search(r"^default\s+(\S+)", files.text(_LOADER_CONF), re.MULTILINE)
     wanted = default[1].removesuffix(".conf") if default else ""
     return tuple(sorted(found, key=lambda entry: entry.identifier != wanted))
+
+
+def boot_once(bootloader: str, entry: str, files: Files, run: RunDirectory) -> Files:
+    """`files` with what makes the loader boot `entry`: as grub-reboot does it, or as systemd-boot's default."""
+    path = run.path / "boot-once"
+    if bootloader == "grub":
+        # lib/envblk.c: a block of 1024 bytes, filled up with number signs (util/grub-reboot.in).
+        block = f"# GRUB Environment Block\nnext_entry={entry}\n".encode()
+        path.write_bytes(block.ljust(1024, b"#"))
+        put = {_GRUBENV: Put(source=path)}
+    else:
+        path.write_text(re.sub(r"(?m)^default\s.*$", f"default {entry}.conf", files.text(_LOADER_CONF)))
+        put = {_LOADER_CONF: Put(source=path)}
+    return replace(files, applied=replace(files.applied, files={**files.applied.files, **put}))
 
 
 def type1(path: str, text: str) -> Entry:
@@ -99,10 +109,8 @@ def disk(bootloader: str, files: Files, run: RunDirectory) -> tuple[str, ...]:
     )
     if bootloader == "grub":
         return arguments
-    # Both read more of the command line from SMBIOS, so that the owner's files stay as they are.
-    names = ("io.systemd.boot.kernel-cmdline-extra", "io.systemd.stub.kernel-cmdline-extra")
-    name = names[bootloader == "uki"]
-    return (*arguments, "-smbios", f"type=11,value={name}={LAB_PARAMETERS}")
+    # systemd-boot reads more of the command line from SMBIOS, so the owner's entries stay as they are.
+    return (*arguments, "-smbios", f"type=11,value=io.systemd.boot.kernel-cmdline-extra={LAB_PARAMETERS}")
 
 
 def _contents(bootloader: str, files: Files) -> Mapping[str, Path]:

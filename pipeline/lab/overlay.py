@@ -90,6 +90,17 @@ def put(image: Path, files: Mapping[str, Put], *, scratch: Path, removed: Iterab
         raise LabFault("debugfs: " + "; ".join(wrong[:5]))
 
 
+def identify(image: Path, root: str, *, scratch: Path) -> None:
+    """Give the file system the UUID or label of `root`, such as UUID=... or LABEL=... of a kernel command line.
+
+    Nothing else changes: the image has no checksums that depend on the UUID (mke2fs -O ^metadata_csum).
+    """
+    kind, _, value = root.partition("=")
+    field = {"UUID": "uuid", "LABEL": "volume_name"}[kind]
+    if wrong := _debugfs(image, [f"set_super_value {field} {value}"], scratch, "-w"):
+        raise LabFault("debugfs: " + "; ".join(wrong[:5]))
+
+
 def _missing(image: Path, paths: Set[str], scratch: Path) -> set[str]:
     """Those of `paths` that the file system does not have."""
     said = _debugfs(image, [f'stat "{path}"' for path in sorted(paths)], scratch)

@@ -45,7 +45,8 @@ OWN_DEVICES: tuple[tuple[str, OwnDevice], ...] = (
 
 def own_device(function: PlannedFunction) -> OwnDevice | None:
     """The model that stands for `function`, None where only an emulated function will do."""
-    if function.passed:
+    # A twin is there to be taken by mistake, so it has the ids of its twin.
+    if function.passed or function.twin:
         return None
     fitting = [
         (len(prefix), -place, device)

@@ -16,7 +16,8 @@ from pipeline.pci import IdPair
 BEGIN, END = "DRYBOOT-BEGIN", "DRYBOOT-END"
 _PORT = "DRYBOOT-PORT"
 _FAT_KIB = 2880
-_ESCAPES = re.compile(r"\x1b\[[0-9;=?]*[A-Za-z]")
+# Control sequences and operating system commands (ECMA-48, 5.4 and 5.6); what is cut off goes without its rest.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))?")
 _ADDRESS = re.compile(r"^\s*([0-9A-F]{2})\s+([0-9A-F]{2})\s+([0-9A-F]{2})\s+([0-9A-F]{2}) ==>")
 _IDS = re.compile(r"Vendor ([0-9A-F]{4}) Device ([0-9A-F]{4})")
 

@@ -59,14 +59,16 @@ def iommu_off(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
 
 def iommu_not_on(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
     """DB403: a parameter that has to turn the IOMMU on says something else."""
-    needed = dict(one.partition("=")[::2] for one in iommu_parameters(plan.host.cpu_vendor))
+    distribution = plan.host.distribution.distribution
+    needed = dict(
+        one.partition("=")[::2] for one in iommu_parameters(plan.host.cpu_vendor, distribution=distribution)
+    )
     for written in plan.host.kernel_parameters:
         name, _, value = written.value.partition("=")
         wanted = needed.get(name)
         if wanted is None or wanted in value.split(","):
             continue
         if not turns_iommu_off(written.value, vendor=plan.host.cpu_vendor):
-            distribution = plan.host.distribution.distribution
             yield Finding(
                 code="DB403",
                 severity=Severity.WARNING,

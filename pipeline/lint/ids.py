@@ -84,7 +84,7 @@ def id_of_another(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
                 f"{passed} and {names} look the same to ids=; vfio-pci takes both and the host loses {names}"
             )
             fix = (
-                f"set driver_override of {passed} in a script that runs early in the initramfs, without ids="
+                "leave the ids to be derived: driver_override of " + passed + " is then set in the initramfs"
             )
         yield Finding(
             code="DB103",
@@ -103,7 +103,11 @@ def id_missing(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
     known = {written.value for written in ids}
     mistaken = {_meant(plan, written.value) for written in ids}
     for function in plan.passed:
-        if str(function.ids) not in known and function not in mistaken:
+        if (
+            str(function.ids) not in known
+            and function not in mistaken
+            and function.address not in plan.host.overrides
+        ):
             yield Finding(
                 code="DB104",
                 severity=Severity.ERROR,

@@ -15,7 +15,7 @@ _HOOKS = ("host", "initramfs", "hooks")
 
 def modconf_missing(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
     """DB301: HOOKS lacks modconf."""
-    if "modconf" in {hook.value for hook in plan.host.hooks}:
+    if plan.host.generator != "mkinitcpio" or "modconf" in {hook.value for hook in plan.host.hooks}:
         return
     early = {
         one.lower()
@@ -57,4 +57,25 @@ def hook_unknown(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
             )
 
 
-RULES: tuple[Rule, ...] = (modconf_missing, hook_unknown)
+def no_fallback(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
+    """DB303: the distribution makes no fallback image any more."""
+    facts = plan.host.distribution
+    if not facts.fallback_by_default:
+        yield Finding(
+            code="DB303",
+            severity=Severity.NOTE,
+            place=loaded.source.place(("host", "year")),
+            found=f"{facts.os_release['NAME']} of {plan.host.year} makes no fallback initramfs",
+            why="guides call the fallback entry the way back from a dark screen; the preset has no such image any "
+            "more, and one that is made all the same has the vfio modules too"
+            if plan.host.generator == "mkinitcpio"
+            else f"{plan.host.generator} makes one image for each kernel, and those of older kernels get the vfio "
+            "modules too as soon as they are made anew",
+            fix="choose `Without passthrough` in the menu, which the bundle adds; verify --boot fallback proves it"
+            if plan.host.bootloader != "uki"
+            else "choose the image without passthrough in the menu, which the preset of the bundle makes",
+            source=facts.source,
+        )
+
+
+RULES: tuple[Rule, ...] = (modconf_missing, hook_unknown, no_fallback)

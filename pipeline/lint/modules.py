@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline.facts.initramfs import Generator, generator
 from pipeline.facts.kernels import built_in, canonical, removal
 from pipeline.lint.finding import Finding, Rule, Severity
 from pipeline.plan import Plan
@@ -13,6 +14,15 @@ _BUILD = "measured: mkinitcpio v41 with kernels 6.1 and 6.12"
 _ORDER = "measured: mkinitcpio v41, a GPU driver before vfio-pci in MODULES gets the card"
 
 
+def _tool(plan: Plan) -> Generator:
+    return generator(plan.host.generator)
+
+
+def _list(tool: Generator) -> str:
+    """What the list of modules is called in a sentence."""
+    return tool.modules.partition(" of ")[0]
+
+
 def module_gone(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
     """DB201: the kernel no longer has the module."""
     for module in plan.host.modules:
@@ -20,14 +30,18 @@ def module_gone(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
         if gone is None:
             continue
         found = f"kernel {plan.host.kernel} has no module {gone.name}: {gone.reason} since {gone.removed_in}"
-        if module.value.endswith("?"):
-            severity, why = Severity.NOTE, "mkinitcpio passes over it because of the question mark"
+        tool = _tool(plan)
+        if not tool.missing:
+            severity, why = (
+                Severity.NOTE,
+                f"{tool.name} passes over it without a word and exits with status 0",
+            )
+        elif module.value.endswith("?"):
+            severity, why = Severity.NOTE, f"{tool.name} passes over it because of the question mark"
         else:
             severity = Severity.ERROR
-            why = (
-                f"mkinitcpio ends with \"ERROR: module not found: '{module.value}'\" and exit status 1, "
-                "although it writes the image"
-            )
+            message = tool.missing.format(module=module.value)
+            why = f'{tool.name} ends with "{message}" and exit status 1, although it writes the image'
         yield Finding(
             code="DB201",
             severity=severity,
@@ -35,27 +49,34 @@ def module_gone(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
             found=found,
             why=why,
             fix=f"remove {module.value}",
-            source=f"{gone.source}; {_BUILD}",
+            source=f"{gone.source}; {_measured(tool, _BUILD)}",
         )
 
 
+def _measured(tool: Generator, with_mkinitcpio: str) -> str:
+    """What a statement about a generator rests on."""
+    return with_mkinitcpio if tool.name == "mkinitcpio" else tool.source
+
+
 def vfio_missing(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
-    """DB202: MODULES lacks vfio_pci."""
+    """DB202: vfio_pci is not among the modules that are loaded early."""
+    tool = _tool(plan)
     if "vfio_pci" not in {canonical(module.value) for module in plan.host.modules}:
         yield Finding(
             code="DB202",
             severity=Severity.ERROR,
             place=loaded.source.place(("host", "initramfs", "modules")),
-            found="vfio_pci is not in MODULES",
+            found=f"vfio_pci is not in {_list(tool)}",
             why="it is then not in the image, and the drivers of the host take the functions first; "
             "softdeps in modprobe.d do not bring it in",
             fix="add vfio_pci, or leave out host.initramfs.modules to have them derived",
-            source=_BUILD,
+            source=_measured(tool, _BUILD),
         )
 
 
 def driver_first(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
     """DB203: a driver that wants a passed-through function is loaded before vfio_pci."""
+    tool = _tool(plan)
     names = [canonical(module.value) for module in plan.host.modules]
     if "vfio_pci" not in names:
         return
@@ -69,11 +90,12 @@ def driver_first(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
                 code="DB203",
                 severity=Severity.ERROR,
                 place=module.place,
-                found=f"{module.value} comes before vfio_pci in MODULES and takes {function.address}",
-                why="modules are loaded in the order of MODULES, whatever the order of HOOKS; a GPU that its "
-                "driver has started often cannot be handed over without a reset",
+                found=f"{module.value} comes before vfio_pci in {_list(tool)} and takes {function.address}",
+                why=f"modules are loaded in the order of {_list(tool)}"
+                + (", whatever the order of HOOKS" if plan.host.hooks else "")
+                + "; a GPU that its driver has started often cannot be handed over without a reset",
                 fix=f"put vfio_pci before {module.value}",
-                source=_ORDER,
+                source=_measured(tool, _ORDER),
             )
 
 

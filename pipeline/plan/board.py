@@ -79,8 +79,13 @@ def _function(
         bars=function.bars,
         drivers=known,
         passed=passed,
+        twin=not passed and function.id in _passed_ids(scenario),
         place=place,
     )
+
+
+def _passed_ids(scenario: Scenario) -> frozenset[str]:
+    return frozenset(one.id for one in scenario.functions if one.address in scenario.passthrough)
 
 
 def _kind(function: Function, above: Kind | None) -> Kind:

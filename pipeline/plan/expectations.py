@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pipeline.errors import Place
+from pipeline.facts import initramfs
 from pipeline.facts.kernels import canonical, removal, turns_iommu_off
 from pipeline.pci import Address
 from pipeline.plan.grouping import predict
+from pipeline.plan.guest_expectations import guest_expectations
 from pipeline.plan.model import (
     Check,
     Expectation,
     GuestPlan,
     HostPlan,
-    PlannedHostDevice,
     Stage,
     Written,
 )
@@ -37,19 +38,20 @@ def derive(
     passed = [function for function in functions if function.passed]
     staying = [function for function in functions if not function.passed]
     found: list[Expectation] = []
-    found += _boot(host, source)
+    found += boot(host, source)
     found += _cmdline(host)
     found += _iommu(host, passed)
     found += _present(functions)
     found += _grouping(host, topology, functions, passed, stated_groups, source)
     found += _binding(host, passed, source)
     found += _staying(host, staying)
-    found += _domain(guest, passed)
-    found += _guest_functions(guest, passed, source)
+    found += guest_expectations(guest, passed, source)
     return tuple(found)
 
 
-def _boot(host: HostPlan, source: Source) -> Iterator[Expectation]:
+def boot(host: HostPlan, source: Source) -> Iterator[Expectation]:
+    """That the host's tools take its configuration, and that it comes up."""
+    facts, generator = host.distribution, initramfs.generator(host.generator)
     missing = [
         module
         for module in host.modules
@@ -58,29 +60,33 @@ def _boot(host: HostPlan, source: Source) -> Iterator[Expectation]:
     yield Expectation(
         check=Check.INITRAMFS,
         stage=Stage.HOST,
-        subject=host.distribution.preset,
+        subject=facts.preset if host.generator == "mkinitcpio" else generator.file,
         expected="exit status 0",
         place=missing[0].place if missing else source.place(("host", "initramfs")),
-        why="mkinitcpio reports an error: the image may lack what vfio-pci needs",
-        fix=f"take {missing[0].value} out of MODULES" if missing else "see mkinitcpio's message",
+        why=f"{generator.name} reports an error: the image may lack what vfio-pci needs",
+        fix=f"take {missing[0].value} out of {generator.modules}"
+        if missing
+        else f"see the message of `{' '.join(generator.command)}`",
     )
-    yield Expectation(
-        check=Check.LOADER,
-        stage=Stage.HOST,
-        subject="/boot/grub/grub.cfg",
-        expected="exit status 0",
-        place=source.place(("host", "bootloader")),
-        why="grub-mkconfig gives up and leaves the grub.cfg of before, so nothing of the change boots",
-        fix="mend the line of /etc/default/grub that its message names, then run grub-mkconfig again",
-    )
+    if host.bootloader == "grub":
+        yield Expectation(
+            check=Check.LOADER,
+            stage=Stage.HOST,
+            subject=facts.grub_cfg,
+            expected="exit status 0",
+            place=source.place(("host", "bootloader")),
+            why=f"{facts.grub_mkconfig[0]} gives up and leaves the grub.cfg of before, so nothing of the change boots",
+            fix="mend the line of /etc/default/grub that its message names, then run "
+            f"{facts.grub_mkconfig[0]} again",
+        )
     yield Expectation(
         check=Check.BOOTS,
         stage=Stage.HOST,
-        subject=host.distribution.initramfs_image,
+        subject=facts.uki if host.bootloader == "uki" else facts.initramfs_image,
         expected="reachable",
         place=source.place(("host", "initramfs")),
         why="the host does not come up with this initramfs",
-        fix="boot the fallback entry or a live medium and correct MODULES and HOOKS",
+        fix=f"boot the fallback entry or a live medium and correct {generator.file}",
     )
 
 
@@ -96,8 +102,20 @@ def _cmdline(host: HostPlan) -> Iterator[Expectation]:
             expected=parameter.value,
             place=parameter.place,
             why="the kernel did not get this parameter, so what it turns on or off is not",
-            fix="put it into GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub and run grub-mkconfig",
+            fix=_cmdline_fix(host),
         )
+
+
+def _cmdline_fix(host: HostPlan) -> str:
+    facts = host.distribution
+    if host.bootloader == "uki":
+        command = " ".join(initramfs.generator(host.generator).command)
+        return f"put it into /etc/kernel/cmdline and run `{command}`: the image holds its own copy"
+    if host.bootloader == "systemd-boot":
+        return "put it into options of the entry in /boot/loader/entries"
+    if facts.grub_entries:
+        return f"put it into the entries with `{facts.grub_entries} --update-kernel=ALL --args=...`"
+    return f"put it into GRUB_CMDLINE_LINUX_DEFAULT in /etc/default/grub and run `{' '.join(facts.grub_mkconfig)}`"
 
 
 def _iommu_off(host: HostPlan) -> Written[str] | None:
@@ -238,21 +256,24 @@ def _suspect(host: HostPlan, function: PlannedFunction, source: Source) -> tuple
     off = _iommu_off(host)
     if off:
         return off.place, f"remove {off.value}: vfio-pci needs the IOMMU"
-    if str(function.ids) not in {written.value for written in host.vfio_ids}:
+    if function.address not in host.overrides and str(function.ids) not in {
+        one.value for one in host.vfio_ids
+    }:
         subsystem = [one for one in host.vfio_ids if one.value == str(function.subsystem)]
         place = subsystem[0].place if subsystem else source.place(("host", "vfio", "ids"))
         return place, f"put {function.ids} (vendor:device) into the ids of vfio-pci"
-    if "modconf" not in {hook.value for hook in host.hooks}:
+    generator = initramfs.generator(host.generator)
+    if host.generator == "mkinitcpio" and "modconf" not in {hook.value for hook in host.hooks}:
         place = source.place(("host", "initramfs", "hooks"))
         return place, "put modconf into HOOKS of /etc/mkinitcpio.conf"
     modules = [canonical(module.value) for module in host.modules]
     if "vfio_pci" not in modules:
         place = source.place(("host", "initramfs", "modules"))
-        return place, "put vfio_pci into MODULES of /etc/mkinitcpio.conf"
+        return place, f"put vfio_pci into {generator.modules}"
     drivers = {canonical(driver) for driver in function.drivers}
     for module in host.modules[: modules.index("vfio_pci")]:
         if canonical(module.value) in drivers:
-            return module.place, f"put vfio_pci before {module.value} in MODULES of /etc/mkinitcpio.conf"
+            return module.place, f"put vfio_pci before {module.value} in {generator.modules}"
     return function.place, "see which driver took it, and load vfio_pci before it"
 
 
@@ -267,82 +288,4 @@ def _staying(host: HostPlan, staying: Sequence[PlannedFunction]) -> Iterator[Exp
             place=same[0].place if same else function.place,
             why="vfio-pci took a function that the host needs",
             fix=f"take {function.ids} out of the ids of vfio-pci",
-        )
-
-
-def _domain(guest: GuestPlan, passed: Sequence[PlannedFunction]) -> Iterator[Expectation]:
-    place = guest.machine.place
-    devices = [*_strays(guest, passed), *guest.host_devices]
-    yield Expectation(
-        check=Check.DOMAIN_DEFINED,
-        stage=Stage.GUEST,
-        subject=guest.name,
-        expected="defined",
-        place=place,
-        why="libvirt does not take the domain XML",
-        fix="see libvirt's message",
-    )
-    yield Expectation(
-        check=Check.DOMAIN_STARTED,
-        stage=Stage.GUEST,
-        subject=guest.name,
-        expected="running",
-        place=devices[0].place if devices else place,
-        why="the guest does not start with the device passed through",
-        fix="see libvirt's message",
-    )
-    yield Expectation(
-        check=Check.FIRMWARE,
-        stage=Stage.GUEST,
-        subject=guest.name,
-        expected="OVMF",
-        place=place,
-        why="the guest did not start UEFI firmware: a GPU without a legacy ROM stays black",
-        fix="check the loader's path in the domain",
-    )
-    yield Expectation(
-        check=Check.MACHINE,
-        stage=Stage.GUEST,
-        subject=guest.name,
-        expected=guest.machine.value,
-        place=place,
-        why="the guest runs on another machine type than the pinned one, so its hardware may change",
-        fix="pin `guest.machine`",
-    )
-
-
-def _strays(guest: GuestPlan, passed: Sequence[PlannedFunction]) -> list[PlannedHostDevice]:
-    """The hostdevs of the domain whose source is not passed through."""
-    reserved = {function.address for function in passed}
-    return [device for device in guest.host_devices if device.source not in reserved]
-
-
-def _guest_functions(
-    guest: GuestPlan, passed: Sequence[PlannedFunction], source: Source
-) -> Iterator[Expectation]:
-    devices = {device.source: device for device in guest.host_devices}
-    strays = _strays(guest, passed)
-    for function in passed:
-        device = devices.get(function.address)
-        place = (
-            device.place if device else strays[0].place if strays else source.place(("guest", "host_devices"))
-        )
-        number = device.function if device else function.address.function
-        yield Expectation(
-            check=Check.GUEST_FUNCTION,
-            stage=Stage.GUEST,
-            subject=str(function.address),
-            expected=str(function.ids),
-            place=place,
-            why="the guest's firmware does not see the passed-through function",
-            fix=f"give the domain a hostdev whose source is {function.address}",
-        )
-        yield Expectation(
-            check=Check.GUEST_PORT,
-            stage=Stage.GUEST,
-            subject=str(function.address),
-            expected=f"function {number} behind a root port",
-            place=place,
-            why="on the root complex itself PCI Express devices lose capabilities that drivers rely on",
-            fix="give the hostdev an address on a pcie-root-port, the functions of one card in one slot",
         )

@@ -2,11 +2,11 @@
 
 Source: Linux 6.12, drivers/iommu/iommu.c pci_device_group(), drivers/pci/search.c pci_for_each_dma_alias(),
 drivers/pci/pci.c pci_acs_enabled() and pci_acs_path_enabled(), drivers/pci/quirks.c pci_quirk_rciep_acs();
-measured with Debian's 6.12 on QEMU's AMD-Vi and VT-d. These rules are those of the series from 4.19 to 6.12.
-Not modelled: quirks for single devices (pci_dev_acs_enabled[], DMA aliases by id; state the `acs` that such a port
-has in effect), aliases that firmware adds (IVRS), `pcie_acs_override=` and `pci=config_acs=`. A series of patches
-of July 2025 ("Fix incorrect iommu_groups with PCIe ACS") makes the groups of switches and of slots with mixed ACS
-larger; kernels that have it need another model.
+measured with Debian's 6.12 on QEMU's AMD-Vi and VT-d. Of the quirks for single devices those of multifunction
+endpoints are known (facts/isolation.py). Not modelled: the others (ports of chipsets in pci_dev_acs_enabled[]: state
+the `acs` that such a port has in effect; DMA aliases by id), aliases that firmware adds (IVRS), `pcie_acs_override=`
+and `pci=config_acs=`. A series of patches of July 2025 ("Fix incorrect iommu_groups with PCIe ACS") makes the groups
+of switches and of slots with mixed ACS larger; kernels that have it need another model.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pipeline.facts.isolation import apart
 from pipeline.pci import Address
 from pipeline.plan.topology import Kind, Node, PlannedBridge, PlannedFunction, Topology
 
@@ -139,4 +140,4 @@ def _isolated(node: Node, mates: Mapping[tuple[int, int, int], Sequence[Node]]) 
             # pci_quirk_rciep_acs(): Intel's integrated endpoints cannot reach each other.
             return alone or (isinstance(node, PlannedFunction) and node.ids.vendor == INTEL)
         case _:
-            return alone
+            return alone or (isinstance(node, PlannedFunction) and apart(node.ids))

@@ -24,11 +24,15 @@ class Written(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HostPlan:
-    """What the host's configuration shall say."""
+    """What the host's configuration shall say.
+
+    `overrides` are functions that their ids do not tell from others: vfio-pci gets them by driver_override.
+    """
 
     distribution: Distribution
     generator: str
     bootloader: str
+    root: str | None
     year: int
     cpu_vendor: str
     threads: int
@@ -37,6 +41,7 @@ class HostPlan:
     qemu: str
     kernel_parameters: tuple[Written[str], ...]
     vfio_ids: tuple[Written[str], ...]
+    overrides: tuple[Address, ...]
     softdeps: tuple[tuple[str, str], ...]
     modules: tuple[Written[str], ...]
     hooks: tuple[Written[str], ...]
@@ -110,6 +115,7 @@ class Check(StrEnum):
     BINDING = "binding"
     FIRST_DRIVER = "first-driver"
     STAYS = "stays"
+    OWN_DRIVER = "own-driver"
     VFIO_NODE = "vfio-node"
     DOMAIN_DEFINED = "domain-defined"
     DOMAIN_STARTED = "domain-started"
@@ -143,13 +149,17 @@ class Expectation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """A scenario with everything decided."""
+    """A scenario with everything decided.
+
+    `way_back` is what must hold when the owner boots the entry without passthrough.
+    """
 
     name: str
     host: HostPlan
     topology: Topology
     guest: GuestPlan
     expectations: tuple[Expectation, ...]
+    way_back: tuple[Expectation, ...]
 
     @property
     def functions(self) -> tuple[PlannedFunction, ...]:

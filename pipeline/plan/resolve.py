@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.errors import BadInput
 from pipeline.facts import distributions, kernels
+from pipeline.facts.distributions import Distribution
 from pipeline.pci import Address
 from pipeline.plan.board import plan_topology
 from pipeline.plan.expectations import derive
@@ -16,6 +17,7 @@ from pipeline.plan.model import (
     Written,
 )
 from pipeline.plan.topology import PlannedFunction, Topology
+from pipeline.plan.way_back import way_back
 from pipeline.scenario.loader import Loaded
 from pipeline.scenario.model import Scenario
 from pipeline.scenario.source import Path, Source
@@ -37,6 +39,7 @@ def resolve(loaded: Loaded) -> Plan:
         host=host,
         topology=topology,
         guest=guest,
+        way_back=way_back(host, topology, source=source),
         expectations=derive(
             host,
             topology,
@@ -54,33 +57,94 @@ def _host(scenario: Scenario, source: Source, topology: Topology) -> HostPlan:
     except LookupError as error:
         raise BadInput(str(error), place=source.place(("host", "year"))) from None
     passed = [function for function in topology.functions if function.passed]
+    overrides = _overrides(scenario, topology)
     pairs = [(driver, "vfio-pci") for function in passed for driver in function.drivers]
     return HostPlan(
         distribution=facts,
-        generator=host.initramfs.generator,
-        bootloader=host.bootloader,
+        generator=_generator(scenario, source, facts),
+        bootloader=_bootloader(scenario, source, facts),
+        root=host.root,
         year=host.year,
         cpu_vendor=host.cpu.vendor,
         threads=host.cpu.cores * host.cpu.threads_per_core,
         memory=host.memory,
         kernel=host.kernel,
         qemu=host.qemu,
-        kernel_parameters=_kernel_parameters(scenario, source, facts.kernel_parameters),
-        vfio_ids=_vfio_ids(scenario, source, passed),
+        kernel_parameters=_kernel_parameters(scenario, source, facts),
+        vfio_ids=_vfio_ids(scenario, source, [one for one in passed if one.address not in overrides]),
+        overrides=overrides,
         softdeps=tuple(dict.fromkeys(pairs)) if host.vfio.softdeps else (),
         modules=_modules(scenario, source),
         hooks=_hooks(scenario, source, facts.hooks),
     )
 
 
-def _kernel_parameters(
-    scenario: Scenario, source: Source, defaults: tuple[str, ...]
-) -> tuple[Written[str], ...]:
-    """The owner's own (or the distribution's), and before them what the IOMMU needs and nobody wrote."""
+def _generator(scenario: Scenario, source: Source, facts: Distribution) -> str:
+    initramfs = scenario.host.initramfs
+    path: Path = ("host", "initramfs", "generator")
+    chosen = _one_of(initramfs.generator, facts.generators, source, path, facts)
+    if chosen == "mkinitcpio":
+        return chosen
+    if initramfs.hooks is not None:
+        raise BadInput(
+            f"only mkinitcpio has HOOKS, and the initramfs is made by {chosen}",
+            place=source.place(("host", "initramfs", "hooks")),
+            hint="leave host.initramfs.hooks out",
+        )
+    for key, names in (("modules", initramfs.modules), ("extra_modules", initramfs.extra_modules)):
+        for index, name in enumerate(names or ()):
+            if name.endswith("?"):
+                raise BadInput(
+                    f"{name}: only mkinitcpio reads a question mark, and the initramfs is made by {chosen}",
+                    place=source.place(("host", "initramfs", key, index)),
+                    hint=f"write {name.removesuffix('?')}; {chosen} passes over a module that is missing",
+                )
+    return chosen
+
+
+def _bootloader(scenario: Scenario, source: Source, facts: Distribution) -> str:
+    host = scenario.host
+    path: Path = ("host", "bootloader")
+    chosen = _one_of(host.bootloader, facts.bootloaders, source, path, facts)
+    if chosen != "grub" and host.root is None:
+        what = "systemd-boot's entry" if chosen == "systemd-boot" else "a unified kernel image"
+        raise BadInput(
+            f"{what} has to name the root file system, and host.root is missing",
+            place=source.place(path),
+            hint="host.root: UUID=... as `findmnt -no UUID /` says on the host",
+        )
+    if chosen == "grub" and host.root is not None:
+        raise BadInput(
+            "grub-mkconfig finds the root file system itself, so host.root would not be used",
+            place=source.place(("host", "root")),
+            hint="leave host.root out",
+        )
+    return chosen
+
+
+def _one_of(
+    asked: str | None, known: tuple[str, ...], source: Source, path: Path, facts: Distribution
+) -> str:
+    """What is asked for, the distribution's own where nothing is; BadInput where there are no facts about it."""
+    if asked is None:
+        return known[0]
+    if asked not in known:
+        raise BadInput(
+            f"no facts about {facts.os_release['NAME']} with {asked}",
+            place=source.place(path),
+            hint=f"known with it: {', '.join(known)}",
+        )
+    return asked
+
+
+def _kernel_parameters(scenario: Scenario, source: Source, facts: Distribution) -> tuple[Written[str], ...]:
+    """The owner's own (or the distribution's), and after them what the IOMMU needs and nobody wrote."""
     path: Path = ("host", "kernel_parameters")
     own = scenario.host.kernel_parameters
     if own is None:
-        written = tuple(Written(value=value, place=source.place(("host",))) for value in defaults)
+        written = tuple(
+            Written(value=value, place=source.place(("host",))) for value in facts.kernel_parameters
+        )
     else:
         written = tuple(
             Written(value=value, place=source.place((*path, index))) for index, value in enumerate(own)
@@ -88,10 +152,19 @@ def _kernel_parameters(
     names = {item.value.partition("=")[0] for item in written}
     needed = tuple(
         Written(value=value, place=source.place(("host", "cpu")))
-        for value in kernels.iommu_parameters(scenario.host.cpu.vendor)
+        for value in kernels.iommu_parameters(scenario.host.cpu.vendor, distribution=facts.distribution)
         if value.partition("=")[0] not in names
     )
     return (*written, *needed)
+
+
+def _overrides(scenario: Scenario, topology: Topology) -> tuple[Address, ...]:
+    """Every passed function of a slot in which one has a twin: a card is taken one way or the other, whole."""
+    if scenario.host.vfio.ids is not None:
+        return ()
+    twins = {one.ids for one in topology.functions if one.twin}
+    slots = {one.address.slot for one in topology.functions if one.passed and one.ids in twins}
+    return tuple(one.address for one in topology.functions if one.passed and one.address.slot in slots)
 
 
 def _vfio_ids(scenario: Scenario, source: Source, passed: list[PlannedFunction]) -> tuple[Written[str], ...]:

@@ -27,7 +27,7 @@ class Kind(StrEnum):
 class PlannedFunction:
     """A PCI function of the board that is no bridge, and what shall become of it.
 
-    `class_code` has six hexadecimal digits.
+    `class_code` has six hexadecimal digits. A `twin` stays on the host and has the ids of a function that is passed.
     """
 
     address: Address
@@ -40,6 +40,7 @@ class PlannedFunction:
     bars: tuple[Bar, ...]
     drivers: tuple[str, ...]
     passed: bool
+    twin: bool
     place: Place
 
 

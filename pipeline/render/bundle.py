@@ -95,9 +95,10 @@ def _sha256(data: bytes) -> str:
 @cache
 def _facts_sha256() -> str:
     """One hash over the names and contents of the data files."""
+    folder = files("pipeline.facts") / "data"
     hashed = {
         entry.name: _sha256(entry.read_bytes())
-        for entry in (files("pipeline.facts") / "data").iterdir()
+        for entry in (*folder.iterdir(), *(folder / "distributions").iterdir())
         if entry.name.endswith(".toml")
     }
     return _sha256(json.dumps(hashed, sort_keys=True).encode())

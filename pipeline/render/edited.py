@@ -14,7 +14,7 @@ _MOST = 200
 
 
 def edited(bundle: Bundle, folder: Path) -> tuple[Bundle, tuple[str, ...]]:
-    """`bundle` with what `folder` has under etc/ and libvirt/, and the paths that differ from the rendered.
+    """`bundle` with what `folder` has under etc/, boot/, usr/ and libvirt/, and the paths that differ.
 
     A file that is not in the folder stays as rendered. Raises BadInput where the folder cannot be read or has what
     cannot be in a bundle.
@@ -36,11 +36,11 @@ def edited(bundle: Bundle, folder: Path) -> tuple[Bundle, tuple[str, ...]]:
 
 def _files(folder: Path) -> list[Path]:
     found: list[Path] = []
-    for below in ("etc", "libvirt"):
+    for below in ("etc", "boot", "usr", "libvirt"):
         for parent, folders, names in os.walk(folder / below):
             folders.sort()
             paths = [Path(parent) / name for name in sorted(names)]
             found += [path for path in paths if path.is_file() and path.name not in {MANIFEST, STEPS}]
             if len(found) > _MOST:
-                raise BadInput(f"{folder} has more than {_MOST} files under etc and libvirt")
+                raise BadInput(f"{folder} has more than {_MOST} files under etc, boot, usr and libvirt")
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,8 @@ TEMPLATES = Path(__file__).resolve().parent.parent.parent / "templates"
 
 _MODPROBE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_:-]{0,63}")
 _PARAMETER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(=[A-Za-z0-9._,:/@+%=-]*)?")
+_TAIL = re.compile(r"[A-Za-z0-9._-]*")
+_ENTRY_PATH = re.compile(r"/[A-Za-z0-9._/-]+")
 _SPECIAL_IN_DOUBLE_QUOTES = re.compile(r'[\\"$`]')
 
 
@@ -37,6 +39,16 @@ def bash_word(value: str) -> Quoted:
     return Quoted(shlex.quote(_text(value, "a shell file")))
 
 
+def host_path(value: str) -> Quoted:
+    """A path for a shell on the host; what `uname -r` says there is put in for {release}."""
+    head, release, tail = _text(value, "a shell file").partition("{release}")
+    if not release:
+        return bash_word(value)
+    if not _ENTRY_PATH.fullmatch(head) or not _TAIL.fullmatch(tail):
+        raise _unfit(value, "a shell file")
+    return Quoted(f'"{head}$(uname -r){tail}"')
+
+
 def bash_words(values: Iterable[str]) -> Quoted:
     """The words of a bash array, without its parentheses."""
     return Quoted(" ".join(bash_word(value) for value in values))
@@ -47,6 +59,23 @@ def modprobe(value: str) -> Quoted:
     if not _MODPROBE.fullmatch(_text(value, "modprobe.d")):
         raise _unfit(value, "modprobe.d")
     return Quoted(value)
+
+
+def modprobe_path(value: str) -> Quoted:
+    """The path of a program for an install command of modprobe.d, which a shell reads."""
+    if not _ENTRY_PATH.fullmatch(_text(value, "modprobe.d")):
+        raise _unfit(value, "modprobe.d")
+    return Quoted(value)
+
+
+def modprobe_words(values: Iterable[str]) -> Quoted:
+    """Names of modules between spaces, for inside double quotes of a shell."""
+    return Quoted(" ".join(modprobe(value) for value in values))
+
+
+def modprobe_paths(values: Iterable[str]) -> Quoted:
+    """Paths between spaces, for inside double quotes of a shell."""
+    return Quoted(" ".join(modprobe_path(value) for value in values))
 
 
 def modprobe_list(values: Iterable[str]) -> Quoted:
@@ -74,6 +103,22 @@ def comment(value: str) -> Quoted:
     return Quoted(value)
 
 
+def entry(value: str) -> Quoted:
+    """A path for a boot loader entry, whose language has no quoting (UAPI.1)."""
+    if not _ENTRY_PATH.fullmatch(_text(value, "a boot loader entry")):
+        raise _unfit(value, "a boot loader entry")
+    return Quoted(value)
+
+
+def entry_options(values: Iterable[str]) -> Quoted:
+    """Kernel parameters for a boot loader entry: words between spaces, without quoting."""
+    parameters = list(values)
+    for value in parameters:
+        if not _PARAMETER.fullmatch(_text(value, "a boot loader entry")):
+            raise _unfit(value, "a boot loader entry")
+    return Quoted(" ".join(parameters))
+
+
 def code(value: str) -> Quoted:
     """A code span of Markdown."""
     if "`" in _text(value, "Markdown") or not value.isprintable() or not value.strip():
@@ -83,7 +128,22 @@ def code(value: str) -> Quoted:
 
 FILTERS = {
     function.__name__: function
-    for function in (sh, bash_word, bash_words, modprobe, modprobe_list, command_line, comment, code)
+    for function in (
+        sh,
+        bash_word,
+        host_path,
+        bash_words,
+        modprobe,
+        modprobe_path,
+        modprobe_paths,
+        modprobe_words,
+        modprobe_list,
+        command_line,
+        comment,
+        code,
+        entry,
+        entry_options,
+    )
 }
 
 
@@ -106,15 +166,17 @@ def environment(templates: Path = TEMPLATES) -> Environment:
     return made
 
 
-def fill(template: str, **values: object) -> bytes:
-    """The template with its values filled in.
+def fill(templates: Sequence[str], **values: object) -> bytes:
+    """The first of the templates that there is, with its values filled in.
 
     Raises BadInput where a value cannot be written for its target or there is no such template.
     """
-    from jinja2 import TemplateNotFound
+    from jinja2 import TemplateNotFound, TemplatesNotFound
 
     try:
-        return environment().get_template(template).render(**values).encode()
+        return environment().select_template(list(templates)).render(**values).encode()
+    except TemplatesNotFound as error:
+        raise BadInput(f"there is no template {' or '.join(map(repr, error.templates))}") from None
     except TemplateNotFound as error:
         raise BadInput(f"there is no template {error.name!r}") from None
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from pipeline.errors import BadInput, LabFault
 from pipeline.render.bundle import MANIFEST, TOOL, Bundle
+from pipeline.render.mode import mode
 
 KEPT = ("report",)
 LOCK_TIMEOUT = 10.0
@@ -83,6 +84,7 @@ def _fill(bundle: Bundle, directory: Path) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        path.chmod(mode(name))
     for parent in made:
         _sync(parent)
 

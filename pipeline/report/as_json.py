@@ -26,6 +26,16 @@ def text(verdict: Verdict) -> str:
             {"part": one.part, "asked": one.asked, "ran": one.ran, "matters": one.matters}
             for one in verdict.stand_ins
         ],
+        "fidelity": [
+            {
+                "part": one.part,
+                "asked": one.asked,
+                "ran": one.ran,
+                "differs": one.differs,
+                "effect": one.effect,
+            }
+            for one in verdict.fidelity
+        ],
         "replacements": list(verdict.replacements),
         "edited": list(verdict.edited),
         "versions": dict(verdict.versions),

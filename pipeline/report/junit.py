@@ -40,6 +40,6 @@ def _case(check: CheckResult) -> TestCase:
             f"{expectation.place}: {expectation.place.text}\n{expectation.why}\nfix: {expectation.fix}"
         )
         case.result = [failure]
-    elif check.outcome is Outcome.SKIPPED:
+    elif check.outcome in {Outcome.SKIPPED, Outcome.NOT_PROVEN}:
         case.result = [Skipped(observed)]
     return case

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import markup
 from rich.console import Console
@@ -12,7 +12,7 @@ from rich.table import Table
 from pipeline.errors import DrybootError
 from pipeline.lint import Finding, Severity
 from pipeline.report.plain import plain
-from pipeline.verdict import CheckResult, Listener, Outcome, Verdict
+from pipeline.verdict import CheckResult, Compared, Listener, Outcome, Verdict
 
 _COLOURS = {
     Severity.ERROR: "red",
@@ -21,6 +21,7 @@ _COLOURS = {
     Outcome.HELD: "green",
     Outcome.FAILED: "red",
     Outcome.SKIPPED: "dim",
+    Outcome.NOT_PROVEN: "yellow",
     Outcome.LAB_FAULT: "magenta",
 }
 
@@ -84,6 +85,12 @@ def verdict(console: Console, result: Verdict, report: str) -> None:
         ):
             shown = value if isinstance(value, str) else " ".join(value)
             console.print(f"  {name}: {_shown(shown)}", highlight=False, soft_wrap=True)
+    for check in result.checks:
+        if check.outcome is Outcome.NOT_PROVEN:
+            observed = check.observed if isinstance(check.observed, str) else " ".join(check.observed)
+            console.print(f"\n[yellow]{_shown(check.expectation.id)}[/] not proven here", highlight=False)
+            console.print(f"  {_shown(observed)}", highlight=False, soft_wrap=True)
+    _fidelity(console, result)
     if result.stand_ins:
         table = Table("part", "ran", "what that hides", title="Stand-ins", title_justify="left", expand=False)
         for stand_in in result.stand_ins:
@@ -98,11 +105,47 @@ def verdict(console: Console, result: Verdict, report: str) -> None:
             f"[magenta]lab fault (says nothing about the scenario):[/] {_shown(result.fault)}",
             highlight=False,
         )
+    seconds = result.times.get("total", 0)
     console.print(
         f"[{colour}]{result.scenario}: {result.outcome.value}[/]: {counts[Outcome.HELD]} held, "
-        f"{counts[Outcome.FAILED]} failed, {counts[Outcome.SKIPPED]} skipped in {result.times.get('total', 0):.0f} s, "
+        f"{counts[Outcome.FAILED]} failed, {_unproven(counts)}{counts[Outcome.SKIPPED]} skipped in {seconds:.0f} s, "
         f"peak memory {result.peak_memory >> 20} MiB; {_shown(result.accelerator)}",
         highlight=False,
         soft_wrap=True,
     )
     console.print(f"report: {_shown(report)}", highlight=False, soft_wrap=True)
+
+
+def compared(console: Console, one: Compared) -> None:
+    """A shipped scenario's run: as its file states, or not."""
+    colour, text = ("red", one.difference) if one.difference else ("green", "as stated")
+    failing = f" ({', '.join(one.failing)} failed)" if one.failing and not one.difference else ""
+    console.print(
+        f"[{colour}]{_shown(one.name)}[/]: {_shown(text)}{_shown(failing)} in {one.seconds:.0f} s",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _unproven(counts: Mapping[Outcome, int]) -> str:
+    number = counts[Outcome.NOT_PROVEN]
+    return f"{number} not proven here, " if number else ""
+
+
+def _fidelity(console: Console, result: Verdict) -> None:
+    """Where the run and the host differ, in the parts that decide."""
+    rows = [one for one in result.fidelity if one.differs]
+    if not rows:
+        return
+    table = Table(
+        "part",
+        "the host",
+        "ran",
+        "can it change the verdict",
+        title="Fidelity",
+        title_justify="left",
+        expand=False,
+    )
+    for one in rows:
+        table.add_row(_shown(one.part), _shown(one.asked), _shown(one.ran), _shown(one.effect))
+    console.print(table)

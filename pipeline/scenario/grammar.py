@@ -186,6 +186,14 @@ InterfaceName = Annotated[
         "br0",
     ),
 ]
+RootDevice = Annotated[
+    str,
+    Text(
+        r"^(UUID=[0-9A-Fa-f-]{4,36}|LABEL=[A-Za-z0-9._-]{1,16})$",
+        "the root file system by UUID or label, as `findmnt -no UUID /` says",
+        "UUID=0a3407de-014b-458b-b5c1-848e92a327a3",
+    ),
+]
 Revision = Annotated[str, Text(r"^[0-9a-f]{2}$", "two hexadecimal digits in quotes", "e5")]
 ClassCode = Annotated[
     str, Text(r"^[0-9a-f]{4}([0-9a-f]{2})?$", "four or six hexadecimal digits in quotes", "0300")
@@ -224,6 +232,14 @@ Memory = Annotated[
         least=1 << 20,
         multiple_of=1 << 20,
         allowed="a number and a unit (MiB, GiB, TiB), a whole number of MiB",
+    ),
+]
+CheckId = Annotated[
+    str,
+    Text(
+        r"^[a-z][a-z-]{0,31}\[[A-Za-z0-9/:._=,+-]{1,200}\]$",
+        "a check as the verdict names it: its kind and in brackets what it is about",
+        "viable[01:00.0]",
     ),
 ]
 Year = Annotated[int, Field(ge=2019, le=2099)]

@@ -10,6 +10,7 @@ from pipeline.scenario.board import Board, Function
 from pipeline.scenario.grammar import (
     AbsolutePath,
     BootOrder,
+    CheckId,
     CpuModel,
     HookName,
     InterfaceName,
@@ -23,6 +24,7 @@ from pipeline.scenario.grammar import (
     PciIdPair,
     Prose,
     QemuRelease,
+    RootDevice,
     Year,
 )
 from pipeline.scenario.part import Part
@@ -50,22 +52,35 @@ class Vfio(Part):
 class Initramfs(Part):
     """The initramfs generator and, where the owner insists, its exact lists."""
 
-    generator: Literal["mkinitcpio"] = "mkinitcpio"
-    modules: tuple[ModuleName, ...] | None = Field(None, description="MODULES instead of the derived ones")
+    generator: Literal["mkinitcpio", "dracut", "initramfs-tools"] | None = Field(
+        None, description="the distribution's where left out"
+    )
+    modules: tuple[ModuleName, ...] | None = Field(
+        None, description="modules to load early, in this order, instead of the derived ones"
+    )
     extra_modules: tuple[ModuleName, ...] = Field((), description="the owner's own, after the derived ones")
-    hooks: tuple[HookName, ...] | None = Field(None, description="HOOKS instead of the distribution's")
+    hooks: tuple[HookName, ...] | None = Field(
+        None, description="HOOKS of mkinitcpio instead of the distribution's"
+    )
 
 
 class Host(Part):
     """The machine that will be rebooted."""
 
-    distribution: Literal["manjaro"]
+    distribution: Literal["manjaro", "arch", "debian", "fedora"]
     year: Year = Field(description="which generation of the distribution's defaults and paths")
     cpu: Cpu
     memory: Memory
     kernel: KernelSeries = Field(description="kernel series, such as '6.12'")
     qemu: QemuRelease = Field(description="QEMU release on the host, such as '11.1'")
-    bootloader: Literal["grub"] = "grub"
+    bootloader: Literal["grub", "systemd-boot", "uki"] | None = Field(
+        None, description="the distribution's where left out"
+    )
+    root: RootDevice | None = Field(
+        None,
+        description="the root file system: systemd-boot's entry and the command line of a unified kernel image name "
+        "it, grub-mkconfig finds it itself",
+    )
     kernel_parameters: tuple[KernelParameter, ...] | None = Field(
         None,
         description="the owner's own parameters; the distribution's defaults where left out",
@@ -129,11 +144,21 @@ class Guest(Part):
     )
 
 
+class Failing(Part):
+    """A check that must fail, as the verdict names it, and why it does."""
+
+    check: CheckId
+    because: Prose
+
+
 class Expect(Part):
     """What the owner knows of the machine and wants proven instead of the predicted."""
 
     groups: tuple[Annotated[tuple[PciAddress, ...], Field(min_length=1)], ...] | None = Field(
         None, description="each IOMMU group of interest, with exactly its functions"
+    )
+    failing: tuple[Failing, ...] = Field(
+        (), description="checks that must fail: a scenario that shows a mistake; `verify --all` compares"
     )
 
 

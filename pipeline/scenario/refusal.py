@@ -18,7 +18,7 @@ _KEYS = "the keys are in scenarios/scenario.schema.json (an editor completes fro
 
 def refusal(error: ValidationError, source: Source) -> BadInput:
     """The first error as the message, up to five more below it, each with its place."""
-    details = sorted(error.errors(include_url=False), key=lambda one: _order(one, source))
+    details = sorted(_causes(error.errors(include_url=False)), key=lambda one: _order(one, source))
     first = details[0]
     more = []
     for one in details[1:_SHOWN_ERRORS]:
@@ -29,6 +29,17 @@ def refusal(error: ValidationError, source: Source) -> BadInput:
     return BadInput(
         "\n".join([_message(first), *more]), place=source.place(_path(first)), hint=_allowed(first)
     )
+
+
+def _causes(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """The errors without those that follow from others: a list whose entries are refused is not too short."""
+    paths = [one["loc"] for one in details]
+    return [
+        one
+        for one in details
+        if one["type"] != "too_short"
+        or not any(path != one["loc"] and path[: len(one["loc"])] == one["loc"] for path in paths)
+    ]
 
 
 def _order(detail: ErrorDetails, source: Source) -> tuple[int, int]:

@@ -121,6 +121,7 @@ def test_a_build_through_invoke(tmp_path: Path) -> None:
     assert set(contents(tmp_path / "out")) == {
         "apply.md",
         "etc/default/grub",
+        "etc/grub.d/42_without_passthrough",
         "etc/mkinitcpio.conf",
         "etc/modprobe.d/vfio.conf",
         "libvirt/win10.xml",
@@ -234,13 +235,16 @@ def test_an_output_that_cannot_be_written_is_bad_input(tmp_path: Path, capsys, o
 
 def test_lint_of_a_sound_scenario(capsys) -> None:
     assert ended(commands.lint, "rx560", (), False) == 0
-    assert capsys.readouterr().out == "rx560: 0 errors, 0 warnings, 0 notes\n"
+    *findings, last = capsys.readouterr().out.splitlines()
+    assert last == "rx560: 0 errors, 0 warnings, 1 notes"
+    assert findings[0].startswith("scenarios/rx560.yaml:10:9: note DB303: ")
 
 
 def test_lint_as_json(capsys) -> None:
     assert ended(commands.lint, "rx560", ("guest.machine=pc-q35-3.1",), True) == 1
-    (found,) = json.loads(capsys.readouterr().out)
+    found, note = json.loads(capsys.readouterr().out)
     assert (found["code"], found["severity"]) == ("DB602", "error")
+    assert (note["code"], note["severity"]) == ("DB303", "note")
 
 
 def test_the_schema_is_written_where_it_is_wanted(tmp_path: Path) -> None:
@@ -349,4 +353,4 @@ def test_errors_of_lint_keep_verify_from_booting_unless_told_otherwise(lab) -> N
     assert verify("host.vfio.ids=['1002:67ef']") == 1
     assert asked == []
     assert verify("host.vfio.ids=['1002:67ef']", refuse=False) == 0
-    assert [[one.code for one in options["findings"]] for options in asked] == [["DB104"]]
+    assert [[one.code for one in options["findings"]] for options in asked] == [["DB104", "DB303"]]

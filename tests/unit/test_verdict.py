@@ -30,6 +30,9 @@ def results(*outcomes: Outcome) -> list[CheckResult]:
         ([Outcome.HELD], Outcome.HELD),
         ([Outcome.HELD, Outcome.FAILED], Outcome.FAILED),
         ([Outcome.HELD, Outcome.SKIPPED], Outcome.FAILED),
+        ([Outcome.HELD, Outcome.NOT_PROVEN], Outcome.HELD),
+        ([Outcome.NOT_PROVEN], Outcome.FAILED),
+        ([Outcome.NOT_PROVEN, Outcome.SKIPPED], Outcome.FAILED),
         ([Outcome.SKIPPED], Outcome.FAILED),
         ([Outcome.FAILED, Outcome.LAB_FAULT], Outcome.LAB_FAULT),
     ],
@@ -40,7 +43,7 @@ def test_outcome_of(outcomes: list[Outcome], whole: Outcome) -> None:
 
 @given(st.lists(st.sampled_from(Outcome)))
 def test_a_run_holds_only_if_everything_did(outcomes: list[Outcome]) -> None:
-    held = bool(outcomes) and all(outcome is Outcome.HELD for outcome in outcomes)
+    held = Outcome.HELD in outcomes and set(outcomes) <= {Outcome.HELD, Outcome.NOT_PROVEN}
     assert (outcome_of(results(*outcomes)) is Outcome.HELD) == held
 
 

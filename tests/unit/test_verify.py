@@ -60,7 +60,7 @@ class Lab:
         self.guests: list[str] = []
         self.initramfs = StepDone(status=0, output="==> Image generation successful\n")
         self.loader = StepDone(status=0, output="done\n")
-        image = SimpleNamespace(release="6.12.1", distribution="Debian 13", packages={})
+        image = SimpleNamespace(release="6.12.1", distribution="Debian 13", packages={}, tree=tmp_path)
         self.put(run.toolchain, "find", lambda _: SimpleNamespace(version="11.1"))
         self.put(run.toolchain, "efi_shell", lambda _: Path("Shell.efi"))
         self.put(run.toolchain, "firmware", lambda _: (Path("CODE.fd"), Path("VARS.fd")))
@@ -91,7 +91,7 @@ class Lab:
         )
 
     def prepare(self, *_: object, **__: object) -> SimpleNamespace:
-        return SimpleNamespace()
+        return SimpleNamespace(entry=SimpleNamespace(title="Manjaro Linux"))
 
     @contextlib.contextmanager
     def boot(self, *_: object, **__: object) -> Iterator[SimpleNamespace]:
@@ -133,7 +133,12 @@ def test_all_held(lab: Lab) -> None:
     assert lab.told.checks == [one.expectation.id for one in found.checks]
     assert lab.guests == ["tcg"]
     assert found.replacements == for_lab(BUNDLE.files["libvirt/win10.xml"], accelerator="tcg").replacements
-    assert found.versions == {"QEMU of the lab": "11.1", "kernel in L1": "6.12.1", "QEMU in L1": "10.0"}
+    assert found.versions == {
+        "QEMU of the lab": "11.1",
+        "kernel in L1": "6.12.1",
+        "menu entry": "Manjaro Linux",
+        "QEMU in L1": "10.0",
+    }
     assert set(found.times) == {
         *("toolchain", "image", "accelerator", "apply", "disks", "boot"),
         *("host checks", "host stage", "guest stage", "total"),

@@ -26,8 +26,8 @@ INVOKE = Path(sys.executable).with_name("invoke")
 SECONDS = 900
 
 
-def command(output: Path, *options: str) -> list[str]:
-    return [str(INVOKE), "verify", "--scenario", "rx560", "--output", str(output), *options]
+def command(output: Path, *options: str, scenario: str = "rx560") -> list[str]:
+    return [str(INVOKE), "verify", "--scenario", scenario, "--output", str(output), *options]
 
 
 def verdict(output: Path) -> dict[str, Any]:
@@ -71,15 +71,24 @@ def test_the_shipped_scenario_holds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "failing", "place"),
+    ("scenario", "setting", "failing", "place"),
     [
         pytest.param(
+            "rx560",
             'host.vfio.ids=["148c:2385", "1002:aae0"]',
             "binding[01:00.0]",
             "--set host.vfio.ids",
             id="subsystem-id",
         ),
         pytest.param(
+            "identical-cards",
+            'host.vfio.ids=["1002:67ef", "1002:aae0"]',
+            "stays[05:00.0]",
+            "--set host.vfio.ids",
+            id="ids-of-identical-cards",
+        ),
+        pytest.param(
+            "rx560",
             'guest.host_devices=[{source: "01:00.0"}, {source: "01:00.2"}]',
             "domain-started[win10]",
             "--set guest.host_devices",
@@ -87,15 +96,28 @@ def test_the_shipped_scenario_holds(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_mistake_is_caught_by_booting_it(tmp_path: Path, setting: str, failing: str, place: str) -> None:
+def test_a_mistake_is_caught_by_booting_it(
+    tmp_path: Path, scenario: str, setting: str, failing: str, place: str
+) -> None:
     output = tmp_path / "out"
-    argv = command(output, "--no-lint", "--set", setting)
+    argv = command(output, "--no-lint", "--set", setting, scenario=scenario)
     done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 1, done.stdout[-3000:] + done.stderr[-3000:]
     failed = {check["id"]: check for check in verdict(output)["checks"] if check["outcome"] == "failed"}
     assert failed[failing]["place"]["file"] == place
     assert f"{failing} failed" in done.stdout
     assert leftovers() == []
+
+
+@pytest.mark.parametrize("scenario", ["rx560", "arch-systemd-boot"])
+def test_the_way_back_leads_back(tmp_path: Path, scenario: str) -> None:
+    argv = command(tmp_path / "out", "--boot", "fallback", scenario=scenario)
+    done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    found = verdict(tmp_path / "out")
+    assert found["versions"]["menu entry"] == "Without passthrough"
+    held = {check["id"] for check in found["checks"] if check["outcome"] == "held"}
+    assert {"stays[01:00.0]", "own-driver[01:00.0]", "own-driver[01:00.1]"} <= held
 
 
 @contextlib.contextmanager

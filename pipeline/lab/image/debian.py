@@ -41,10 +41,14 @@ PACKAGES = (
     "dracut-core",
     "systemd-boot-efi",
     "systemd-ukify",
+    "swtpm",
+    "swtpm-tools",
 )
 _SHAPE = Path(__file__).with_name("shape.sh")
 _UNTRACED = Path(__file__).with_name("untraced.py")
 _SIZE = "1200M"
+# It lives for one run; without checksums its UUID can be changed.
+_FEATURES = "^has_journal,^metadata_csum"
 _KMOD = ("modprobe", "insmod", "lsmod")
 _BUSYBOX = ("sh", "mount", "cat", "sleep", "reboot", "poweroff", "switch_root", "echo", "mkdir", "umount")
 _TINY_INIT = b"#!/bin/sh\nexport PATH=/usr/bin\necho DRYBOOT-RAN >/dev/console\npoweroff -f\n"
@@ -54,7 +58,7 @@ def name() -> str:
     """The cache's name for the image; changes with everything it is made of."""
     made_by = (_SHAPE.read_bytes(), _UNTRACED.read_bytes())
     return cache.key(
-        "debian", 3, SUITE, PACKAGES, mirror(), _SIZE, LABEL, UUID, _BUSYBOX, _TINY_INIT, *made_by
+        "debian", 4, SUITE, PACKAGES, mirror(), _SIZE, LABEL, UUID, _BUSYBOX, _TINY_INIT, *made_by
     )
 
 
@@ -133,14 +137,11 @@ def _unpack(archived: Path, tree: Path) -> None:
 
 
 def _make_file_system(archived: Path, target: Path) -> None:
-    """Turn the tar archive into ext4 with its owners kept; without root, in a user namespace of mmdebstrap's.
-
-    The file system has no journal: it lives for one run.
-    """
+    """Turn the tar archive into ext4 with its owners kept; without root, in a user namespace of mmdebstrap's."""
     script = (
         'folder=$(mktemp -d) && trap \'rm -rf "$folder"\' EXIT && trap "exit 1" TERM && mkdir "$folder/root" && '
         'tar -x -C "$folder/root" --exclude=./.dryboot && '
-        f'mke2fs -q -t ext4 -L {LABEL} -U {UUID} -O ^has_journal -d "$folder/root" "$folder/image" {_SIZE} >&2 && '
+        f'mke2fs -q -t ext4 -L {LABEL} -U {UUID} -O {_FEATURES} -d "$folder/root" "$folder/image" {_SIZE} >&2 && '
         'cat "$folder/image"'
     )
     root = os.geteuid() == 0

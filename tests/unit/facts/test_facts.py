@@ -11,9 +11,10 @@ from pipeline.facts import distributions, drivers, initramfs, kernels, table
 from pipeline.facts.version import parts
 from pipeline.pci import IdPair
 
-TABLES = sorted(
-    path.name.removesuffix(".toml") for path in (files("pipeline.facts") / "data").iterdir() if path.is_file()
-)
+DATA = files("pipeline.facts") / "data"
+DISTRIBUTIONS = sorted(path.name.removesuffix(".toml") for path in (DATA / "distributions").iterdir())
+TABLES = sorted(path.name.removesuffix(".toml") for path in DATA.iterdir() if path.is_file())
+TABLES += [f"distributions/{name}" for name in DISTRIBUTIONS]
 
 
 def entries(name: str) -> Iterator[dict[str, Any]]:
@@ -73,7 +74,10 @@ def test_built_in_drivers_depend_on_the_kernel() -> None:
     assert set(kernels.built_in("manjaro", "6.12")) == {"xhci_pci", "ahci"}
     assert set(kernels.built_in("manjaro", "4.19")) == {"nvme"}
     assert kernels.built_in("manjaro", "6.1") == {}
-    assert kernels.built_in("other", "6.12") == {}
+    assert kernels.built_in("debian", "6.12") == {}
+    assert kernels.driver_state("debian", "6.12", "xhci-pci").state == "module"
+    assert kernels.driver_state("debian", "6.12", "simpledrm").state == "unknown"
+    assert kernels.driver_state("fedora", "6.12", "ahci").state == "unknown"
 
 
 def test_end_of_life() -> None:
@@ -83,8 +87,11 @@ def test_end_of_life() -> None:
 
 def test_parameters() -> None:
     assert kernels.parameter("quiet") is None
-    assert kernels.iommu_parameters("amd") == ()
-    assert kernels.iommu_parameters("intel") == ("intel_iommu=on",)
+    for name in DISTRIBUTIONS:
+        assert kernels.iommu_parameters("amd", distribution=name) == ()
+    needed = {name: kernels.iommu_parameters("intel", distribution=name) for name in DISTRIBUTIONS}
+    on = ("intel_iommu=on",)
+    assert needed == {"arch": on, "debian": (), "fedora": on, "manjaro": on}
 
 
 @pytest.mark.parametrize(
@@ -116,14 +123,54 @@ def test_generations_of_a_distribution() -> None:
             distributions.distribution(name, year=year, kernel="6.12")
 
 
-def test_years_of_generations_neither_overlap_nor_leave_gaps() -> None:
-    years = sorted(
-        (entry["from_year"], entry["until_year"]) for entry in table("distributions")["generation"]
-    )
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_years_of_generations_neither_overlap_nor_leave_gaps(name: str) -> None:
+    generations = table(f"distributions/{name}")["generation"]
+    years = sorted((entry["from_year"], entry["until_year"]) for entry in generations)
     assert all(earlier[1] + 1 == later[0] for earlier, later in pairwise(years))
+    assert years[-1][1] == 2099
+
+
+def every_generation() -> list[distributions.Distribution]:
+    return [
+        distributions.distribution(name, year=entry["from_year"], kernel="6.12")
+        for name in DISTRIBUTIONS
+        for entry in table(f"distributions/{name}")["generation"]
+    ]
 
 
 def test_hooks_of_the_distributions_are_known() -> None:
-    for entry in table("distributions")["generation"]:
-        assert set(entry["hooks"]) <= initramfs.hooks("mkinitcpio")
+    for one in every_generation():
+        assert set(one.hooks) <= initramfs.hooks("mkinitcpio")
+        assert bool(one.hooks) is bool(one.preset) is ("mkinitcpio" in one.generators)
     assert initramfs.hooks("dracut") == frozenset()
+
+
+def test_every_key_of_a_generation_is_read() -> None:
+    known = set(distributions.Distribution.__dataclass_fields__) | {"from_year", "until_year"}
+    for name in DISTRIBUTIONS:
+        for entry in table(f"distributions/{name}")["generation"]:
+            assert set(entry) <= known
+
+
+def test_generators_and_loaders_of_the_distributions_have_facts() -> None:
+    for one in every_generation():
+        assert [initramfs.generator(name).name for name in one.generators] == list(one.generators)
+        assert set(one.bootloaders) <= {"grub", "systemd-boot", "uki"}
+        assert bool(one.uki) is ("uki" in one.bootloaders)
+    with pytest.raises(LookupError, match="booster"):
+        initramfs.generator("booster")
+
+
+def test_the_release_of_the_kernel_is_filled_in_where_paths_have_it() -> None:
+    debian = distributions.distribution("debian", year=2026, kernel="6.12")
+    assert debian.release_in_paths
+    assert debian.initramfs_image == "/boot/initrd.img-{release}"
+    there = debian.at("6.12.9-amd64")
+    assert (there.kernel_image, there.initramfs_image) == (
+        "/boot/vmlinuz-6.12.9-amd64",
+        "/boot/initrd.img-6.12.9-amd64",
+    )
+    assert not there.release_in_paths
+    arch = distributions.distribution("arch", year=2026, kernel="6.12")
+    assert arch.at("6.12.9") == arch

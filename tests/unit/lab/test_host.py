@@ -172,7 +172,15 @@ class Disks:
     def _put(self, _: Path, files, *, scratch: Path, removed: tuple[str, ...]) -> None:
         self.put, self.removed = files, removed
 
-    def prepare(self, files: dict[str, str], *, fast: bool, loader: str = "grub") -> Prepared:
+    def prepare(
+        self,
+        files: dict[str, str],
+        *,
+        fast: bool,
+        loader: str = "grub",
+        root: str | None = None,
+        entry: str = "",
+    ) -> Prepared:
         applied = {}
         for number, (path, text) in enumerate(files.items()):
             source = self.run.path / f"file{number}"
@@ -182,12 +190,14 @@ class Disks:
         return host.prepare(
             Applied(files=applied, removed=("/gone",), initramfs=done, loader=done, stand_ins=()),
             bootloader=loader,
+            root=root,
             domain_xml=b"",
             image=self.image,
             qemu=None,
             shell_program=Path("shell"),
             firmware=self.firmware,
             fast=fast,
+            entry=entry,
             run=self.run,
         )
 
@@ -286,3 +296,32 @@ def test_grub_goes_on_after_an_error_or_is_stuck(monkeypatch: pytest.MonkeyPatch
 def test_a_host_that_says_nothing_of_the_kind_in_time_is_a_lab_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LabFault, match=r"(?s)not up in time.*Loading Linux"):
         Console(monkeypatch, "Loading Linux").log_in(seconds=5)
+
+
+WAY_BACK = """menuentry 'Without passthrough' $menuentry_id_option 'without-passthrough' {
+\tlinux\t/boot/vmlinuz root=UUID=1 module_blacklist=vfio_pci
+}
+"""
+
+
+def test_the_entry_that_is_asked_for_is_booted_once(disks: Disks) -> None:
+    files = {"/boot/grub/grub.cfg": GRUB_CFG + WAY_BACK, "/boot/vmlinuz": "kernel"}
+    found = disks.prepare(files, fast=True, entry="without-passthrough")
+    assert found.entry.title == "Without passthrough"
+    assert "module_blacklist=vfio_pci" in by_option([*found.boot])["-append"][0]
+    assert disks.put["/boot/grub/grubenv"].source is not None
+
+
+def test_an_entry_that_is_not_there_does_not_boot(disks: Disks) -> None:
+    with pytest.raises(HostDoesNotBoot, match="grub has no entry without-passthrough"):
+        disks.prepare({"/boot/grub/grub.cfg": GRUB_CFG}, fast=False, entry="without-passthrough")
+
+
+def test_the_root_file_system_is_what_the_entry_calls_it(
+    disks: Disks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named: list[str] = []
+    monkeypatch.setattr(host, "identify", lambda _, root, *, scratch: named.append(root))
+    disks.prepare({"/boot/grub/grub.cfg": GRUB_CFG}, fast=False, root="UUID=1-2")
+    disks.prepare({"/boot/grub/grub.cfg": GRUB_CFG}, fast=False)
+    assert named == ["UUID=1-2"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import LabFault
-from pipeline.lab.overlay import Put, copy_sparse, put
+from pipeline.lab.overlay import Put, copy_sparse, identify, of_tree, put
 
 
 def tool(name: str) -> str:
@@ -179,3 +179,51 @@ def test_a_copy_keeps_holes_and_contents(tmp_path: Path) -> None:
 def test_a_copy_that_fails_is_a_lab_fault(tmp_path: Path) -> None:
     with pytest.raises(LabFault, match="cannot copy"):
         copy_sparse(tmp_path / "none", tmp_path / "target")
+
+
+@pytest.mark.parametrize(
+    ("root", "field"),
+    [
+        (
+            "UUID=0a3407de-014b-458b-b5c1-848e92a327a3",
+            "Filesystem UUID:          0a3407de-014b-458b-b5c1-848e92a327a3",
+        ),
+        ("LABEL=arch_root", "Filesystem volume name:   arch_root"),
+    ],
+)
+def test_the_file_system_can_be_given_its_owner_s_name(
+    tmp_path: Path, scratch: Path, root: str, field: str
+) -> None:
+    image = tmp_path / "plain"
+    with image.open("wb") as stream:
+        stream.truncate(2 << 20)
+    subprocess.run([tool("mke2fs"), "-q", "-t", "ext4", "-O", "^metadata_csum", str(image)], check=True)
+    scratch.mkdir()
+    identify(image, root, scratch=scratch)
+    assert field in debugfs(image, "stats")
+    assert is_sound(image)
+
+
+def test_a_tree_is_read_with_modes_and_links(tmp_path: Path) -> None:
+    (tmp_path / "tree/boot").mkdir(parents=True)
+    (tmp_path / "tree/boot/file").write_text("x")
+    (tmp_path / "tree/boot/file").chmod(0o600)
+    (tmp_path / "tree/link").symlink_to("boot/file")
+    found = of_tree(tmp_path / "tree")
+    assert found == {
+        "/boot/file": Put(source=tmp_path / "tree/boot/file", mode=0o600),
+        "/link": Put(link="boot/file"),
+    }
+
+
+def test_contents_may_be_a_file_and_paths_may_go(image: Path, scratch: Path, tmp_path: Path) -> None:
+    (tmp_path / "contents").write_bytes(b"from a file")
+    put(
+        image,
+        {"/etc/new": Put(source=tmp_path / "contents", mode=0o755)},
+        scratch=scratch,
+        removed=("/etc/old", "/etc/never"),
+    )
+    assert debugfs(image, "cat /etc/new") == "from a file"
+    assert "old" not in debugfs(image, "ls /etc").replace("old_", "")
+    assert is_sound(image)

@@ -13,9 +13,21 @@ from pipeline.plan import resolve
 from pipeline.scenario import read
 
 
-def found(name: str, *settings: str) -> tuple[Finding, ...]:
+def everything(name: str, *settings: str) -> tuple[Finding, ...]:
     loaded = read(name, settings=settings)
     return lint(loaded, resolve(loaded))
+
+
+def found(name: str, *settings: str) -> tuple[Finding, ...]:
+    """All but the note that every host of today has."""
+    return tuple(one for one in everything(name, *settings) if one.code != "DB303")
+
+
+def test_hosts_of_today_have_no_fallback_image() -> None:
+    (one,) = [one for one in everything("rx560") if one.code == "DB303"]
+    assert (one.severity, one.place.line) == (Severity.NOTE, 10)
+    assert "Without passthrough" in one.fix
+    assert not [one for one in everything("rx560-2019") if one.code == "DB303"]
 
 
 def brief(findings: tuple[Finding, ...]) -> list[tuple[str, str, str]]:
@@ -45,7 +57,7 @@ FIRING = [
         [("DB103", "error", "1022:15e0 is also the id of 06:00.0, which the host keeps")],
     ),
     (
-        ["board.root_ports.4.functions.0.id='1002:67ef'"],
+        ["host.vfio.ids=['1002:67ef', '1002:aae0']", "board.root_ports.4.functions.0.id='1002:67ef'"],
         [("DB103", "error", "1002:67ef is also the id of 05:00.0, which the host keeps")],
     ),
     (
@@ -210,7 +222,7 @@ def test_every_rule_is_seen_firing() -> None:
     documented = {
         word.strip(",:") for rule in RULES for word in (rule.__doc__ or "").split() if word[:2] == "DB"
     }
-    assert codes == documented
+    assert codes | {"DB303"} == documented
 
 
 def test_the_article_to_the_letter() -> None:
@@ -241,9 +253,11 @@ def test_a_type_that_both_qemus_have_is_proposed() -> None:
 
 
 def test_identical_cards_need_more_than_ids() -> None:
-    (finding,) = found("rx560", "board.root_ports.4.functions.0.id='1002:67ef'")
-    assert "driver_override" in finding.fix
+    twin = "board.root_ports.4.functions.0.id='1002:67ef'"
+    (finding,) = found("rx560", twin, "host.vfio.ids=['1002:67ef', '1002:aae0']")
+    assert "driver_override of 01:00.0" in finding.fix
     assert "01:00.0 and 05:00.0 look the same" in finding.why
+    assert found("rx560", twin) == ()
 
 
 def test_the_worst_comes_first_then_the_order_of_the_scenario() -> None:
@@ -312,3 +326,47 @@ def test_rules_take_every_scenario(settings: list[str], qemu: str, machine: str)
     for finding in findings:
         assert finding.fix
         assert "None" not in str(finding) + finding.why + finding.fix
+
+
+OTHERS = [
+    ("fedora", "dracut", "force_drivers"),
+    ("debian", "initramfs-tools", "/etc/initramfs-tools/modules and scripts/init-top/00-vfio beside it"),
+]
+
+
+def of(distribution: str, *settings: str) -> tuple[Finding, ...]:
+    base = (f"host.distribution={distribution}", "host.bootloader=null", "host.initramfs={}")
+    return everything("rx560", *base, *settings)
+
+
+@pytest.mark.parametrize(("distribution", "generator", "modules"), OTHERS)
+def test_rules_of_the_initramfs_speak_of_the_host_s_own_generator(
+    distribution: str, generator: str, modules: str
+) -> None:
+    (note,) = of(distribution)
+    assert (note.code, note.severity) == ("DB303", Severity.NOTE)
+    assert note.why.startswith(f"{generator} makes one image for each kernel")
+    rivals = of(distribution, f"{MODULES}=[amdgpu, vfio_pci, vfio_virqfd]")
+    assert {one.code: one.severity for one in rivals} == {
+        "DB201": Severity.NOTE,
+        "DB203": Severity.ERROR,
+        "DB303": Severity.NOTE,
+    }
+    found = {one.code: one for one in (*rivals, *of(distribution, f"{MODULES}=[vfio]"))}
+    assert found["DB202"].found == f"vfio_pci is not in {modules}"
+    assert found["DB203"].found == f"amdgpu comes before vfio_pci in {modules} and takes 01:00.0"
+    assert found["DB201"].why == f"{generator} passes over it without a word and exits with status 0"
+    for one in found.values():
+        assert "mkinitcpio" not in f"{one.found} {one.why} {one.fix} {one.source}"
+        assert "HOOKS" not in f"{one.found} {one.why} {one.fix}"
+
+
+def test_the_way_back_of_a_unified_kernel_image_is_an_image() -> None:
+    (note,) = of("arch", "host.bootloader=uki", "host.root=LABEL=root")
+    assert "the image without passthrough" in note.fix
+
+
+def test_vt_d_is_on_with_debian_s_kernels() -> None:
+    written = (INTEL, "host.kernel_parameters=[intel_iommu=sm_on]")
+    assert "DB403" in {one.code for one in of("fedora", *written)}
+    assert "DB403" not in {one.code for one in of("debian", *written)}

@@ -153,5 +153,11 @@ def test_every_expectation_has_a_name_of_its_own(change: tuple[str, str]) -> Non
 
 
 def test_a_twin_that_stays_points_at_the_id_that_takes_it() -> None:
+    ids = INITRAMFS + '  vfio: {ids: ["1002:67ef", "1002:aae0"]}\n'
+    found = places(plan(('id: "144d:a808"', 'id: "1002:67ef"'), (INITRAMFS, ids)))
+    assert found["stays[02:00.0]"] == "s.yaml:19:16"
+
+
+def test_a_twin_of_a_card_that_is_taken_by_address_points_at_itself() -> None:
     found = places(plan(('id: "144d:a808"', 'id: "1002:67ef"')))
-    assert found["stays[02:00.0]"] == "s.yaml:67:15"
+    assert found["stays[02:00.0]"] == "s.yaml:46:21"

@@ -45,6 +45,18 @@ def switch(*, acs: bool) -> dict[str, Any]:
             id="root-ports-with-acs",
         ),
         pytest.param(
+            [port("00:01.0", fn("01:00.0", ids="8086:1521"), fn("01:00.1", ids="8086:1521"))],
+            [],
+            {"00:01.0", "01:00.0", "01:00.1"},
+            id="functions-that-their-maker-says-are-apart",
+        ),
+        pytest.param(
+            [port("00:01.0", fn("01:00.0", ids="8086:1521"), fn("01:00.1"), fn("01:00.2"))],
+            [],
+            {"00:01.0", "01:00.0", "01:00.1 01:00.2"},
+            id="one-of-several-functions-is-apart",
+        ),
+        pytest.param(
             [port("00:01.0", fn("01:00.0"), acs=False), port("00:02.0", fn("02:00.0"), acs=False)],
             [],
             {"00:01.0 01:00.0", "00:02.0 02:00.0"},

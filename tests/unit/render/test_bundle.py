@@ -31,6 +31,7 @@ def test_the_layout(bundle):
     assert list(bundle.files) == [
         "apply.md",
         "etc/default/grub",
+        "etc/grub.d/42_without_passthrough",
         "etc/mkinitcpio.conf",
         "etc/modprobe.d/vfio.conf",
         "libvirt/win10.xml",
@@ -92,7 +93,7 @@ def test_two_builds_are_equal_whatever_the_environment(tmp_path):
         )
         outputs.add(done.stdout)
     assert len(outputs) == 1
-    assert outputs.pop().count(b"\n") == 6
+    assert outputs.pop().count(b"\n") == 7
 
 
 @pytest.mark.parametrize(

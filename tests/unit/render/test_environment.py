@@ -113,13 +113,38 @@ def test_a_name_that_is_not_there_is_an_error(source):
         template.render()
 
 
-@pytest.mark.parametrize("name", ["debian/etc/default/grub.j2", "../pyproject.toml", "/etc/passwd"])
+@pytest.mark.parametrize("name", ["gentoo/etc/default/grub.j2", "../pyproject.toml", "/etc/passwd"])
 def test_only_templates_are_templates(name):
     with pytest.raises(BadInput, match="no template"):
-        environment.fill(name)
+        environment.fill([name])
 
 
 @pytest.mark.skipif(shutil.which("dash") is None, reason="dash is not installed")
 def test_a_value_is_not_run():
     script = f"V={environment.sh('$(echo run >&2)`echo run >&2`')}"
     assert run("dash", script) == []
+
+
+@pytest.mark.parametrize("value", ["/a b", "relative", "/a\nb", "/a\\b", ""])
+def test_a_path_that_a_boot_loader_entry_cannot_hold_is_refused(value: str) -> None:
+    with pytest.raises(BadInput, match="cannot be written into a boot loader entry"):
+        environment.entry(value)
+
+
+@pytest.mark.parametrize("value", ["a b", 'a="b"', "a\nb", "-a", ""])
+def test_options_that_a_boot_loader_entry_cannot_hold_are_refused(value: str) -> None:
+    with pytest.raises(BadInput, match="cannot be written into a boot loader entry"):
+        environment.entry_options(["quiet", value])
+
+
+def test_a_boot_loader_entry_has_paths_and_options_as_they_are() -> None:
+    assert environment.entry("/vmlinuz-linux") == "/vmlinuz-linux"
+    assert environment.entry_options(["root=UUID=1-2", "quiet"]) == "root=UUID=1-2 quiet"
+
+
+def test_the_distribution_s_own_template_goes_before_the_common_one() -> None:
+    names = ("manjaro/etc/default/grub.j2", "common/none.j2")
+    with pytest.raises(BadInput, match=r"there is no template 'none/x\.j2' or 'common/none\.j2'"):
+        environment.fill(("none/x.j2", "common/none.j2"))
+    values = {"scenario": "s", "parameters": ["quiet"], "parameters_from": "line 1"}
+    assert b'GRUB_DISTRIBUTOR="Manjaro"' in environment.fill(names, **values)

@@ -7,7 +7,7 @@ import pytest
 from pipeline.errors import Place
 from pipeline.lint import Finding, Severity
 from pipeline.plan.model import Check, Expectation, Stage
-from pipeline.verdict import CheckResult, Outcome, StandIn, Verdict
+from pipeline.verdict import CheckResult, Fidelity, Outcome, StandIn, Verdict
 
 PLACE = Place(file="rx560.yaml", line=67, column=15, text='passthrough: ["01:00.0", "01:00.1"]')
 BINDING = Expectation(
@@ -59,6 +59,10 @@ FAILED = Verdict(
     versions={"QEMU of the lab": "11.1"},
     times={"boot": 42.5, "total": 189.29},
     peak_memory=1503 << 20,
+    fidelity=(
+        Fidelity(part="udev", asked="of Manjaro", ran="257", differs=True, effect="only [rules]"),
+        Fidelity(part="init", asked="udev", ran="udev", differs=False, effect="none"),
+    ),
 )
 
 

@@ -26,6 +26,10 @@ def test_the_whole_document(failed) -> None:
         "lab_fault": "",
         "accelerator": "tcg: as asked for",
         "stand_ins": [{"part": "kernel", "asked": "6.12", "ran": "6.12.117", "matters": "built-in drivers"}],
+        "fidelity": [
+            {"part": "udev", "asked": "of Manjaro", "ran": "257", "differs": True, "effect": "only [rules]"},
+            {"part": "init", "asked": "udev", "ran": "udev", "differs": False, "effect": "none"},
+        ],
         "replacements": ["<memory> 8388608 KiB replaced by 262144 KiB: the lab's memory is small"],
         "edited": [],
         "versions": {"QEMU of the lab": "11.1"},

@@ -2,17 +2,25 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from pipeline.errors import BadInput, LabFault, Place
 from pipeline.report import terminal
+from pipeline.verdict import Compared, Outcome
 
 
 @pytest.fixture
 def console() -> Console:
     return Console(file=io.StringIO(), width=100, force_terminal=False)
+
+
+def shown(console: Console, function: Callable[..., None], *arguments: object) -> str:
+    function(console, *arguments)
+    return text(console)
 
 
 def text(console: Console) -> str:
@@ -97,3 +105,35 @@ def test_what_was_observed_cannot_steer_the_terminal(console, said, lab_fault, h
     terminal.error(console, LabFault(f"x{hostile}", place=Place(file=hostile)))
     terminal.Progress(console).step(hostile)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", text(console))
+
+
+def test_where_run_and_host_differ_is_a_table(console, failed) -> None:
+    said = shown(console, terminal.verdict, failed, "report")
+    assert "Fidelity" in said
+    assert "only [rules]" in said
+    assert " init " not in said
+
+
+def test_what_is_not_proven_is_told_with_its_reason(console, failed) -> None:
+    one = replace(
+        failed.checks[1], outcome=Outcome.NOT_PROVEN, observed="vfio-pci; but xhci_pci [is] built in"
+    )
+    said = shown(console, terminal.verdict, replace(failed, checks=(failed.checks[0], one)), "report")
+    assert f"{one.expectation.id} not proven here" in said
+    assert "xhci_pci [is] built in" in said
+    assert "1 failed, 1 not proven here, 0 skipped" in said
+
+
+@pytest.mark.parametrize(
+    ("difference", "failing", "text"),
+    [
+        ("", (), "rx560: as stated in 80 s"),
+        ("", ("viable[00:01.0]",), "rx560: as stated (viable[00:01.0] failed) in 80 s"),
+        ("binding[01:00.0] failed", ("binding[01:00.0]",), "rx560: binding[01:00.0] failed in 80 s"),
+    ],
+)
+def test_a_shipped_scenario_is_one_line(
+    console, difference: str, failing: tuple[str, ...], text: str
+) -> None:
+    one = Compared(name="rx560", status=0, seconds=80.2, failing=failing, difference=difference)
+    assert shown(console, terminal.compared, one).strip() == text

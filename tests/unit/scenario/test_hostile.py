@@ -23,6 +23,7 @@ BRIDGE = "{address: '%s', bridge: pcie-to-pci, id: '1b21:1080', name: Bridge, fu
 # Every optional text, so that each field of the model is there to be attacked.
 EXTRA = [
     "host.vfio.ids=['1002:67ef', '1002:aae0']",
+    "host.root=LABEL=root",
     "host.initramfs.modules=[vfio_pci]",
     "host.initramfs.extra_modules=[btrfs]",
     "host.initramfs.hooks=[base, modconf]",
@@ -37,6 +38,7 @@ EXTRA = [
     ),
     "guest.host_devices=[{source: '01:00.0'}]",
     "expect.groups=[['01:00.0', '01:00.1']]",
+    "expect.failing=[{check: 'viable[01:00.0]', because: a disk}]",
     "guest.disk.format=raw",
     "guest.disk.bus=sata",
     "guest.network.model=virtio",
@@ -101,7 +103,14 @@ NAMES = {
 COMMA_IS_FINE = {("host", "kernel_parameters")} | NAMES
 EMPTY_IS_FINE = {("host", "cpu", "model")} | NAMES
 
+# Free text, which is put nowhere but into JSON.
+PROSE = {("description",), ("expect", "failing", "because")}
+
 Path = tuple[str | int, ...]
+
+
+def keys(path: Path) -> tuple[str, ...]:
+    return tuple(step for step in path if isinstance(step, str))
 
 
 def leaves(node: Any, path: Path = ()) -> list[Path]:
@@ -109,7 +118,7 @@ def leaves(node: Any, path: Path = ()) -> list[Path]:
         return [leaf for key, value in node.items() for leaf in leaves(value, (*path, key))]
     if isinstance(node, tuple):
         return [leaf for index, value in enumerate(node) for leaf in leaves(value, (*path, index))]
-    return [path] if isinstance(node, str) and path != ("description",) else []
+    return [path] if isinstance(node, str) and keys(path) not in PROSE else []
 
 
 def changed(node: Any, path: Path, value: str) -> Any:
@@ -122,10 +131,6 @@ def changed(node: Any, path: Path, value: str) -> Any:
 
 TREE = _plain(loads(TEXT, file="s.yaml", settings=EXTRA).source.tree)
 LEAVES = leaves(TREE)
-
-
-def keys(path: Path) -> tuple[str, ...]:
-    return tuple(step for step in path if isinstance(step, str))
 
 
 def at(path: Path) -> Any:
@@ -154,7 +159,7 @@ def of_schema(
 
 
 def test_every_text_of_the_model_is_attacked() -> None:
-    texts = set(of_schema(schema())) - {("description",)}
+    texts = set(of_schema(schema())) - PROSE
     assert texts == {keys(path) for path in LEAVES}
     Scenario.model_validate(TREE)
 
@@ -188,6 +193,12 @@ def test_the_place_of_a_hostile_text_is_named(attack: str) -> None:
 def test_descriptions_have_no_controls(attack: str) -> None:
     with pytest.raises(ValidationError):
         Scenario.model_validate({**TREE, "description": attack})
+
+
+@pytest.mark.parametrize("attack", ["a\x1b[2J", "a\u202eb", "a\0"])
+def test_reasons_have_no_controls(attack: str) -> None:
+    with pytest.raises(ValidationError):
+        Scenario.model_validate(changed(TREE, ("expect", "failing", 0, "because"), attack))
 
 
 def test_descriptions_are_free_otherwise() -> None:

@@ -48,7 +48,8 @@ def test_shipped_scenarios_load(name: str) -> None:
         (
             "distribution: manjaro",
             "distribution: gentoo",
-            "s.yaml:9:17: host.distribution: 'gentoo' is not allowed\n  hint: allowed: 'manjaro'",
+            "s.yaml:9:17: host.distribution: 'gentoo' is not allowed\n"
+            "  hint: allowed: 'manjaro', 'arch', 'debian' or 'fedora'",
         ),
         (
             "[quiet, udev.log_priority=3, iommu=pt]",
@@ -277,3 +278,19 @@ def test_unicode_letters_are_fine_in_paths() -> None:
         settings=[f"guest.disk.path={json.dumps('/срв/диск 1.qcow2', ensure_ascii=False)}"],
     )
     assert loaded.scenario.guest.disk.path == "/срв/диск 1.qcow2"
+
+
+def test_a_list_whose_entry_is_refused_is_not_called_too_short() -> None:
+    text = (SHIPPED / "rx560.yaml").read_text().replace("name: NVMe disk", 'name: "NVMe\'s disk"')
+    with pytest.raises(BadInput) as caught:
+        loads(text, file="s.yaml")
+    assert "\n" not in caught.value.message
+    assert caught.value.message.startswith("board.root_ports.1.functions.0.name: ")
+
+
+def test_an_empty_list_is_too_short() -> None:
+    text = (
+        (SHIPPED / "rx560.yaml").read_text().replace('passthrough: ["01:00.0", "01:00.1"]', "passthrough: []")
+    )
+    with pytest.raises(BadInput, match=r"^.*passthrough: an empty list is not allowed"):
+        loads(text, file="s.yaml")
