@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -11,12 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-NEEDED = ("pacman", "pacman-key", "pacstrap", "repo-add", "bsdtar", "gpg", "gpgconf", "unshare", "setpriv")
+from pipeline.lab import tools
 
 
-def missing() -> tuple[str, ...]:
-    """The programs without which no repository can be made or used."""
-    return tuple(name for name in NEEDED if shutil.which(name) is None)
+def tool(argv: Sequence[str], folder: Path, **binds: Path) -> str:
+    """Run one of the hermetic tools, with `folder` where it is here."""
+    with tempfile.TemporaryDirectory() as scratch:
+        seen = {folder: str(folder), **{path: f"/{name}" for name, path in binds.items()}}
+        done = tools.run(argv, scratch=Path(scratch), binds=seen, progress=print)
+        return tools.demand(done, argv[0])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,13 +30,13 @@ class Key:
     def sign(self, path: Path) -> Path:
         """Put the detached signature of `path` beside it as PATH.sig."""
         signature = path.with_name(f"{path.name}.sig")
-        _gpg(self.home, "--yes", "--output", str(signature), "--detach-sign", str(path))
+        _gpg(self.home, path.parent, "--yes", "--output", str(signature), "--detach-sign", str(path))
         return signature
 
     def keyring(self, path: Path, *, trusted: bool = True) -> Path:
         """Write the key as a keyring that pacman-key can populate from: PATH.gpg and, if trusted, PATH-trusted."""
         exported = path.with_name(f"{path.name}.gpg")
-        _gpg(self.home, "--yes", "--output", str(exported), "--export", self.fingerprint)
+        _gpg(self.home, path.parent, "--yes", "--output", str(exported), "--export", self.fingerprint)
         owners = path.with_name(f"{path.name}-trusted")
         owners.write_text(f"{self.fingerprint}:4:\n" if trusted else "")
         return exported
@@ -43,17 +44,13 @@ class Key:
 
 @contextmanager
 def key(user: str) -> Iterator[Key]:
-    """A fresh key of `user`; its home and its agent are gone on leaving."""
-    # An agent's socket has at most 107 characters of path: not below a test's directory.
-    home = Path(tempfile.mkdtemp(prefix="key-", dir="/tmp"))
-    try:
-        _gpg(home, "--passphrase", "", "--quick-gen-key", user, "ed25519", "sign,cert", "never")
-        listed = _gpg(home, "--with-colons", "--list-keys")
+    """A fresh key of `user`; its home is gone on leaving."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        _gpg(home, home, "--passphrase", "", "--quick-gen-key", user, "ed25519", "sign,cert", "never")
+        listed = _gpg(home, home, "--with-colons", "--list-keys")
         lines = [line.split(":") for line in listed.splitlines()]
         yield Key(home=home, fingerprint=next(fields[9] for fields in lines if fields[0] == "fpr"))
-    finally:
-        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False)
-        shutil.rmtree(home)
 
 
 def package(
@@ -90,9 +87,7 @@ def package(
 def database(folder: Path, name: str, packages: Sequence[Path] = ()) -> Path:
     """Make the database `name` over `packages` in `folder`."""
     path = folder / f"{name}.db.tar.gz"
-    subprocess.run(
-        ["repo-add", "--quiet", str(path), *map(str, packages)], check=True, capture_output=True, cwd=folder
-    )
+    tool(["repo-add", "--quiet", str(path), *map(str, packages)], folder)
     return path
 
 
@@ -102,10 +97,7 @@ def _of_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def _gpg(home: Path, *arguments: str) -> str:
-    return subprocess.run(
-        ["gpg", "--homedir", str(home), "--batch", "--quiet", "--pinentry-mode", "loopback", *arguments],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
+def _gpg(home: Path, folder: Path, *arguments: str) -> str:
+    # An agent's socket has at most 107 characters of path: its home is bound to a short one.
+    argv = ["gpg", "--homedir", "/key", "--batch", "--quiet", "--pinentry-mode", "loopback", *arguments]
+    return tool(argv, folder, key=home)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,7 +22,7 @@ import pytest
 
 from pipeline.errors import BadInput, DrybootError, LabFault
 from pipeline.lab.debootstrap import Package
-from pipeline.lab.image.pacman import Distribution, answers, strap
+from pipeline.lab.image.mirror import Distribution, answers
 from pipeline.lab.image.pacman_failure import (
     BadSignature,
     CorruptedPackage,
@@ -32,13 +33,11 @@ from pipeline.lab.image.pacman_failure import (
     Unreachable,
     UntrustedKey,
 )
+from pipeline.lab.image.strap import strap
 from tests.pacman import repository
 from tests.pacman.repository import Key
 
-pytestmark = [
-    pytest.mark.skipif(bool(repository.missing()), reason=f"there is no {', '.join(repository.missing())}"),
-    pytest.mark.skipif(os.geteuid() != 0, reason="pacstrap needs root"),
-]
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="pacstrap needs root")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +96,7 @@ def mirror(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirror]:
         arch = root / "arch"
         for name in ("core", "extra"):
             (arch / name / "os").mkdir(parents=True)
-            (arch / name / "os/x86_64").symlink_to(root / f"manjaro/stable/{name}/x86_64")
+            shutil.copytree(root / f"manjaro/stable/{name}/x86_64", arch / name / "os/x86_64", symlinks=True)
         keys = root / "keys"
         keys.mkdir()
         (keys / "empty.gpg").write_bytes(b"")
@@ -147,7 +146,7 @@ def assert_nothing_stays(tree: Path) -> None:
     for process in psutil.process_iter(["cmdline", "name"]):
         said = " ".join(process.info["cmdline"] or [])
         assert str(tree.parent) not in said
-        assert "--homedir /dev/shm" not in said
+        assert "--homedir /private" not in said
 
 
 def test_a_tree_is_filled_with_signed_packages(tree: Path, mirror: Mirror) -> None:
@@ -292,12 +291,6 @@ def test_a_tree_with_something_in_it_stays_as_it_is(tree: Path, mirror: Mirror) 
     assert (tree / "file").exists()
 
 
-def test_a_missing_program_is_named(tree: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tree))
-    with pytest.raises(LabFault, match="there is no pacman, pacman-key"):
-        fill(tree, mirror)
-
-
 def test_an_interruption_leaves_nothing(tree: Path, mirror: Mirror) -> None:
     def interrupt(_: str) -> None:
         raise KeyboardInterrupt
@@ -322,7 +315,7 @@ def test_kill_9_leaves_no_process_and_no_mount(tree: Path, mirror: Mirror) -> No
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         call = (
-            "from pathlib import Path; from pipeline.lab.image.pacman import strap; "
+            "from pathlib import Path; from pipeline.lab.image.strap import strap; "
             f"strap(Path({str(tree)!r}), distribution='manjaro', branch='stable', kernel='6.12', "
             f"mirror='http://127.0.0.1:{listener.getsockname()[1]}', keyring=Path({str(mirror.keyring)!r}), "
             "packages=('base',), progress=print)"
