@@ -10,13 +10,16 @@ from pipeline.facts import table
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mirrors:
-    """One entry of mirrors.toml: default mirrors, what is below one, and who signs."""
+    """One entry of mirrors.toml: default mirrors, what is below one, who signs, and
+    the packages that a host in the lab has beside its kernel.
+    """
 
     name: str
     mirrors: tuple[str, ...]
     layout: str
     kernel: str
     keyrings: tuple[str, ...]
+    packages: tuple[str, ...]
     branches: Mapping[str, tuple[str, ...]]
 
     def server(self, mirror: str, *, branch: str) -> str:
@@ -38,6 +41,7 @@ def mirrors(distribution: str) -> Mirrors:
                 layout=entry["layout"],
                 kernel=entry["kernel"],
                 keyrings=tuple(entry["keyrings"]),
+                packages=tuple(entry["packages"]),
                 branches={name: tuple(value) for name, value in entry["branches"].items()},
             )
     raise LookupError(f"no mirrors of {distribution} are known")

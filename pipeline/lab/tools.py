@@ -17,7 +17,7 @@ from pathlib import Path
 from pipeline.errors import LabFault
 from pipeline.lab import cache
 from pipeline.lab.cache import Progress
-from pipeline.lab.debootstrap import lock_hooks, mirror, mmdebstrap, read_lock
+from pipeline.lab.debootstrap import EPOCH, lock_hooks, mirror, mmdebstrap, read_lock
 
 SUITE = "trixie"
 PACKAGES = (
@@ -46,8 +46,6 @@ PACKAGES = (
     "xz-utils",
     "zstd",
 )
-# Time stamps of what is built: those that are later become this one, 2025-01-01.
-EPOCH = 1735689600
 SECONDS = 3600
 _CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 # As root of the namespaces: an overlay over the tools, with a memory file system for what they write.
