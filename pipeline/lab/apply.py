@@ -63,7 +63,9 @@ def apply(
         steps.append(Step(argv=("grub-mkconfig", "-o", "/boot/grub/grub.cfg")))
 
     def make(fresh: Path) -> None:
-        worked = sandbox.work(image.tree, puts, steps, uuid=UUID, run=run, removed=gone)
+        worked = sandbox.work(
+            image.tree, puts, steps, uuid=UUID, run=run, removed=gone, modaliases=board.modaliases
+        )
         worked.changed.rename(fresh / "changed")
         result = {
             "outcomes": [asdict(one) for one in worked.outcomes],
@@ -92,7 +94,9 @@ def apply(
 
 
 def _mkinitcpio(image: HostImage, board: Board, run: RunDirectory) -> Step:
-    """`mkinitcpio -P`, by the substitute: it works on the tree from outside."""
+    """`mkinitcpio -P`: the host's own, else by the substitute, which works on the tree from outside."""
+    if "mkinitcpio" in image.generators:
+        return Step(argv=("mkinitcpio", "-P"))
     aliases = run.path / "modaliases"
     aliases.write_text("".join(f"{alias}\n" for alias in board.modaliases))
     options = ("--root", "{root}", "--base", str(image.base), "--modalias-file", str(aliases))

@@ -74,7 +74,7 @@ def shape(plan: Plan, image: HostImage) -> dict[str, Put]:
     )
     unit = _NETWORK_UNIT.format(interface=NETWORK_INTERFACE)
     units = "/etc/systemd/system"
-    return {
+    found = {
         "/usr/lib/os-release": Put(data=release.encode()),
         "/etc/machine-id": Put(data=_MACHINE_ID),
         facts.preset: Put(data=preset.encode()),
@@ -86,3 +86,9 @@ def shape(plan: Plan, image: HostImage) -> dict[str, Put]:
         f"{units}/multi-user.target.wants/dryboot-network.service": Put(link="../dryboot-network.service"),
         f"{units}/multi-user.target.wants/dryboot-ready.service": Put(link="../dryboot-ready.service"),
     }
+    if image.own != facts.distribution:
+        return found
+    # What the host's own packages have needs no imitation.
+    imitated = {"/usr/lib/os-release", facts.preset, facts.ovmf_code, facts.ovmf_vars}
+    kept = {path for path in imitated if path and (image.tree / path.lstrip("/")).is_file()}
+    return {path: put for path, put in found.items() if path not in kept}

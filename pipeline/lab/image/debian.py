@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline.lab import cache
 from pipeline.lab.cache import Progress
-from pipeline.lab.debootstrap import lock_hooks, mirror, mmdebstrap, read_lock
+from pipeline.lab.debootstrap import Package, lock_hooks, mirror, mmdebstrap, read_lock
 from pipeline.lab.image import LABEL, HostImage, build
 
 SUITE = "trixie"
@@ -49,13 +50,16 @@ def cached() -> bool:
     return (cache.root() / "images" / name()).is_dir()
 
 
-def image(progress: Progress) -> HostImage:
-    """The image from the cache, built first if need be (a minute or two)."""
-    path = cache.prepared("images", name(), lambda fresh: _build(fresh, progress))
+def image(progress: Progress, *, accept: Callable[[Sequence[Package]], None] = lambda _: None) -> HostImage:
+    """The image from the cache, built first if need be (a minute or two).
+
+    `accept` sees the packages before the image is made, and raises for any that shall not be. Raises LabFault.
+    """
+    path = cache.prepared("images", name(), lambda fresh: _build(fresh, progress, accept))
     return build.load(path, own="debian")
 
 
-def _build(fresh: Path, progress: Progress) -> None:
+def _build(fresh: Path, progress: Progress, accept: Callable[[Sequence[Package]], None]) -> None:
     progress("building the L1 image from Debian's packages (a minute or two, 1.3 GB)")
     listed, archived = fresh / "packages", fresh / "root.tar"
     mmdebstrap(
@@ -73,4 +77,5 @@ def _build(fresh: Path, progress: Progress) -> None:
     )
     packages = read_lock(listed)
     listed.unlink()
+    accept(packages)
     build.finish(fresh, archived, packages=packages, distribution="Debian 13", progress=progress)

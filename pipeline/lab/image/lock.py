@@ -15,6 +15,10 @@ _LINE = re.compile(
 )
 
 
+class Refused(BadInput):
+    """The packages are not those of the lock."""
+
+
 def text(packages: Iterable[Package]) -> str:
     """The canonical text: sorted, each package once."""
     lines = [f"{p.name} {p.version} {p.architecture} {p.sha256}" for p in sorted(set(packages))]
@@ -69,9 +73,9 @@ def differences(locked: Iterable[Package], present: Iterable[Package]) -> tuple[
 
 
 def check(locked: Sequence[Package], present: Sequence[Package], *, path: Path) -> None:
-    """Raise BadInput with every difference where `present` is not what the lock at `path` says."""
+    """Raise Refused with every difference where `present` is not what the lock at `path` says."""
     if found := differences(locked, present):
-        raise BadInput(
+        raise Refused(
             "the image is not what the lock says:\n" + "\n".join(f"  {line}" for line in found),
             place=Place(file=str(path)),
             hint="take a mirror that still has the locked versions, or make a new lock",

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from pipeline.facts.mirrors import mirrors
 from pipeline.lab import cache
 from pipeline.lab.cache import Progress
 from pipeline.lab.debootstrap import Package
 from pipeline.lab.image import HostImage, build
-from pipeline.lab.image.mirror import Distribution, first_answer, server_of
+from pipeline.lab.image.mirror import ARCHITECTURE, Distribution, first_answer, server_of
 from pipeline.lab.image.pacman_failure import Unreachable
 from pipeline.lab.image.strap import strap
 
@@ -50,7 +52,22 @@ def name(source: Pacman) -> str:
     """The cache's name for the image; changes with everything it is asked to be made of."""
     asked = (source.distribution, source.branch, source.kernel, source.mirror, source.packages)
     keyring = str(source.keyring) if source.keyring else ""
-    return cache.key("pacman", asked, keyring, _WITHOUT_HOOKS, *build.made_by())
+    return cache.key("pacman", asked, keyring, _of_this_machine(source), _WITHOUT_HOOKS, *build.made_by())
+
+
+def _of_this_machine(source: Pacman) -> list[str]:
+    """The databases of a mirror on this machine, by their checksums: it costs nothing to see that they changed."""
+    address = urlsplit(source.mirror)
+    known = mirrors(source.distribution)
+    if address.scheme != "file" or source.branch not in known.branches:
+        return []
+    below = unquote(urlsplit(known.server(source.mirror, branch=source.branch)).path)
+    found = []
+    for repository in known.branches[source.branch]:
+        folder = below.replace("$repo", repository).replace("$arch", ARCHITECTURE)
+        path = Path(folder, f"{repository}.db")
+        found.append(hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "")
+    return found
 
 
 def cached(source: Pacman) -> bool:

@@ -39,6 +39,7 @@ class Sandbox:
         uuid: str,
         run: RunDirectory,
         removed: tuple[str, ...],
+        modaliases: tuple[str, ...],
     ) -> Worked:
         self.asked.append((files, steps, removed))
         changed = run.path / f"changed{len(self.asked)}"
