@@ -13,14 +13,14 @@ import pytest
 from pipeline import verify as run
 from pipeline.errors import BadInput
 from pipeline.lab import cache
-from pipeline.lab.image import HostImage, debian, lock, pacman
+from pipeline.lab.image import HostImage, debian, lock, pacman, rootfs
 from pipeline.lab.image.choice import Wanted, choose
 from pipeline.lab.image.pacman_failure import MissingPackage
 from pipeline.plan import resolve
 from pipeline.plan.model import Stage
 from pipeline.render import Inputs, render
 from pipeline.scenario import read
-from pipeline.verdict import Listener, Outcome
+from pipeline.verdict import Listener, Outcome, Verdict
 from tests.pacman import host_packages, repository
 
 pytestmark = [pytest.mark.vm, pytest.mark.skipif(os.geteuid() != 0, reason="pacstrap needs root")]
@@ -45,24 +45,39 @@ def image(wanted: Wanted) -> Iterator[HostImage]:
 
 def test_the_host_boots_with_the_mirror_s_packages(image: HostImage, wanted: Wanted, tmp_path: Path) -> None:
     assert (image.own, image.distribution) == ("manjaro", "Manjaro stable")
-    bundle = render(PLAN, inputs=Inputs(scenario=b""))
+    verdict = host_stage(wanted, tmp_path / "logs")
+    stand_ins = {one.part: one for one in verdict.stand_ins}
+    assert "Manjaro stable" in stand_ins["distribution"].ran
+    # The mirror's mkinitcpio is empty, so the substitute played it, and says so.
+    assert "initramfs generator" in stand_ins
+    assert (tmp_path / "logs/image.lock").read_text() == lock.text(image.lock)
+
+
+def test_a_root_of_one_s_own_boots(tmp_path: Path) -> None:
+    wanted = Wanted(image="rootfs", tree=debian.image(print).tree)
+    verdict = host_stage(wanted, tmp_path / "logs")
+    assert "was given with --image" in next(
+        one.ran for one in verdict.stand_ins if one.part == "distribution"
+    )
+    assert "\nrootfs " in (tmp_path / "logs/image.lock").read_text()
+    assert wanted.tree
+    shutil.rmtree(cache.root() / "images" / rootfs.name(wanted.tree))
+
+
+def host_stage(wanted: Wanted, logs: Path) -> Verdict:
     verdict = run.verify(
         PLAN,
-        bundle,
+        render(PLAN, inputs=Inputs(scenario=b"")),
         findings=(),
         accelerator=None,
-        logs=tmp_path / "logs",
+        logs=logs,
         listener=Listener(),
         guest_too=False,
         wanted=wanted,
     )
     host = [one for one in verdict.checks if one.expectation.stage is Stage.HOST]
     assert {one.outcome for one in host} == {Outcome.HELD}, verdict
-    stand_ins = {one.part: one for one in verdict.stand_ins}
-    assert "Manjaro stable" in stand_ins["distribution"].ran
-    # The mirror's mkinitcpio is empty, so the substitute played it, and says so.
-    assert "initramfs generator" in stand_ins
-    assert (tmp_path / "logs/image.lock").read_text() == lock.text(image.lock)
+    return verdict
 
 
 def test_the_same_lock_gives_the_same_bytes(image: HostImage, wanted: Wanted, tmp_path: Path) -> None:

@@ -81,8 +81,9 @@ def hidden(members: Sequence[str]) -> tuple[str, ...]:
 
 
 def _there(tree: Path, place: str) -> bool:
-    # is_symlink: an absolute link leads out of the tree here, but not in the host.
-    return any(path.exists() or path.is_symlink() for path in tree.glob(place))
+    found = tree.glob(place) if "*" in place else (tree / place,)
+    # An absolute link leads out of the tree here, but not in the host.
+    return any(path.exists() or path.is_symlink() for path in found)
 
 
 def _content(source: Path) -> object:
@@ -180,10 +181,12 @@ def _extract(blob: Path, tree: Path, work: Path, progress: Progress) -> None:
         '*/\\*|\\*) d=${path%\\*}; [ ! -d "./$d" ] || find "./$d" -mindepth 1 -delete ;; '
         '*) rm -rf -- "./$path" ;; esac; done < /work/gone; '
     )
-    done = tools.run(
+    status, text = tools.run(
         ["bash", "-euc", script + _EXTRACT + "/work/layer.tar"], scratch=work, binds=seen, progress=progress
     )
-    tools.demand(done, f"{blob} could not be unpacked")
+    if status:
+        kind = LabFault if "No space left on device" in text else BadInput
+        raise kind(f"{blob} could not be unpacked: {text.strip()[-500:]}")
     plain.unlink()
 
 
