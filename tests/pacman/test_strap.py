@@ -266,6 +266,7 @@ def test_a_mirror_that_says_nothing_is_not_waited_for() -> None:
         ({"address": "file:///srv\nSigLevel = Never"}, "cannot be a mirror"),
         ({"address": "https://mirror.invalid/$repo"}, "cannot be a mirror"),
         ({"branch": "stable/../.."}, "manjaro has no branch"),
+        ({"address": "file:///nonexistent"}, "no directory /nonexistent"),
         ({"kernel": "6.12 --nodeps"}, "is no kernel series"),
         ({"keyring": Path("/nonexistent/ours.gpg")}, "is no keyring"),
     ],

@@ -126,7 +126,7 @@ def _build(
             _extract(blob, tree, work, progress)
     if absent := missing(tree):
         raise BadInput(
-            f"{source} cannot be a host in the lab; it has no " + "; no ".join(absent),
+            f"{source} cannot be a host in the lab; it lacks " + "; ".join(absent),
             hint="install what is missing and export it again; /usr has to be merged",
         )
     archived = fresh / "root.tar"

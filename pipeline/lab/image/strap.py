@@ -67,13 +67,14 @@ def strap(
         raise LabFault(f"one of these cannot be a package's name: {', '.join(wanted)}")
     if os.geteuid():
         raise LabFault("pacstrap needs root: the files of a host belong to many users")
+    here = _own_machine(mirror)
     if any(tree.iterdir()):
         raise LabFault(f"{tree} is not empty")
     private = Path(tempfile.mkdtemp(prefix=".pacman-", dir=tree.parent))
     try:
         _populate(private, _keyring_files(known, keyring, progress), progress)
         _write_config(private, server, known.branches[branch], without_hooks)
-        binds = {private: _PRIVATE, tree: _TREE, **_own_machine(mirror)}
+        binds = {private: _PRIVATE, tree: _TREE, **here}
         status, text = tools.run(
             ["pacstrap", "-C", f"{_PRIVATE}/pacman.conf", "-G", "-M", "-c", _TREE, *wanted],
             scratch=private,
