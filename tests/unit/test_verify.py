@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -62,7 +63,9 @@ class Lab:
         self.initramfs = StepDone(status=0, output="==> Image generation successful\n")
         self.loader = StepDone(status=0, output="done\n")
         paths = dict.fromkeys(("root", "tree", "kernel", "base", "tiny", "grub"), tmp_path)
-        image = HostImage(name="i", release="6.12.1", distribution="Debian 13", packages={}, **paths)
+        self.image = image = HostImage(
+            name="i", release="6.12.1", distribution="Debian 13", packages={}, **paths
+        )
         self.put(run.toolchain, "find", lambda _: SimpleNamespace(version="11.1"))
         self.put(run.toolchain, "efi_shell", lambda _: Path("Shell.efi"))
         self.put(run.toolchain, "firmware", lambda _: (Path("CODE.fd"), Path("VARS.fd")))
@@ -312,3 +315,17 @@ def test_edited_files_are_in_the_verdict(lab: Lab) -> None:
 def test_without_the_guest_nothing_of_it_runs(lab: Lab) -> None:
     assert lab.verify(guest_too=False).exit_code is ExitCode.FAILED
     assert lab.guests == []
+
+
+def test_why_the_host_is_not_its_own_distribution_is_in_the_verdict(lab: Lab) -> None:
+    found = {one.part: one.ran for one in lab.verify().stand_ins}
+    assert found["distribution"].endswith("shaped like it (os-release, names, paths): no mirror answers")
+
+
+def test_a_host_of_its_own_packages_has_fewer_stand_ins(lab: Lab) -> None:
+    own = {"own": "manjaro", "generators": frozenset({"mkinitcpio"}), "distribution": "Manjaro stable"}
+    image = replace(lab.image, **own)
+    lab.put(run.choice, "choose", lambda *_: SimpleNamespace(image=image, why=""))
+    found = {one.part: one.ran for one in lab.verify().stand_ins}
+    assert found["distribution"] == "Manjaro stable, with the versions of the image's lock"
+    assert not {"kernel", "initramfs generator"} & set(found)

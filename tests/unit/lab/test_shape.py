@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,16 @@ def test_presets_are_those_of_their_year(
     found = read_preset(path)
     assert [one.name for one in found] == images
     assert {one.config for one in found} == {config}
+
+
+def test_what_the_host_s_own_packages_have_is_not_imitated(image: HostImage) -> None:
+    code = "/usr/share/edk2/x64/OVMF_CODE.4m.fd"
+    (image.tree / code.lstrip("/")).parent.mkdir(parents=True)
+    (image.tree / code.lstrip("/")).touch()
+    assert code in shape(plan("rx560"), image)
+    found = shape(plan("rx560"), replace(image, own="manjaro"))
+    assert code not in found
+    # The one that its packages lack is, and what the lab needs.
+    assert {"/usr/share/edk2/x64/OVMF_VARS.4m.fd", "/etc/machine-id", "/boot/vmlinuz-6.12-x86_64"} <= set(
+        found
+    )
