@@ -46,8 +46,10 @@ ExecStart=udevadm trigger --action=add --prioritized-subsystem=net --subsystem-m
 END
 # The kernel's log is long here, and the checks read it where it is.
 printf '[Journal]\nReadKMsg=no\nAudit=no\nStorage=volatile\n' > "$root/etc/systemd/journald.conf.d/dryboot.conf"
+# Masked as systemd.generator(7) says, not taken away: an initramfs with systemd is made with them.
+mkdir -p "$root/etc/systemd/system-generators"
 for generator in "$root"/usr/lib/systemd/system-generators/*; do
-    ln -sf /dev/null "$generator"
+    ln -sf /dev/null "$root/etc/systemd/system-generators/${generator##*/}"
 done
 ln -sf /usr/lib/systemd/system/multi-user.target "$root/etc/systemd/system/default.target"
 mkdir -p "$root/etc/ssh/sshd_config.d"
