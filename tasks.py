@@ -55,6 +55,10 @@ def lint(_: Context, scenario: str, set: Iterable[str] | None = None, json: bool
         "fast": "boot the kernel directly, without firmware and boot loader (a stand-in)",
         "boot": "default, or fallback: the entry without passthrough, which must leave the card to its own driver",
         "accel": "kvm or tcg, instead of what was proven to work",
+        "image": "auto, debian, manjaro, arch (manjaro:BRANCH, arch:BRANCH) or rootfs:PATH: what the host is made of",
+        "mirror": "mirror of Manjaro's or Arch's packages instead of their own: https://, http:// or file:///",
+        "keyring": "keyring (NAME.gpg with NAME-trusted beside it, or a directory) that has signed them",
+        "locked": "lock (image.lock of a report's logs); an image of other packages is refused",
         "lint": "refuse a scenario with error findings before anything boots (--no-lint boots it all the same)",
     },
     iterable=["set"],
@@ -71,13 +75,18 @@ def verify(
     boot: str = "default",
     lint: bool = True,
     all: bool = False,  # noqa: A002
+    image: str = "",
+    mirror: str = "",
+    keyring: str = "",
+    locked: str = "",
 ) -> None:
     """Build, boot the host in a VM, start the guest in it, and say whether everything holds."""
     from pipeline import commands
 
+    wanted = commands.ImageOptions(image=image, mirror=mirror, keyring=keyring, locked=locked)
     if all:
-        commands.end(commands.verify_all, output, accel, fast)
-    commands.end(commands.verify, scenario, output, report, set or (), accel, lint, fast, files, boot)
+        commands.end(commands.verify_all, output, accel, fast, wanted)
+    commands.end(commands.verify, scenario, output, report, set or (), accel, lint, fast, files, boot, wanted)
 
 
 @task

@@ -7,11 +7,22 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.collector import at_rest
 from pipeline.errors import BadInput, DrybootError, ExitCode, LabFault
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions:
+    """The options of verify that say what the host is made of, as they were written."""
+
+    image: str = ""
+    mirror: str = ""
+    keyring: str = ""
+    locked: str = ""
 
 
 def end(command: Callable[..., ExitCode], *arguments: Any) -> NoReturn:
@@ -145,6 +156,7 @@ def verify(
     fast: bool = False,
     edited: str = "",
     boot: str = "default",
+    wanted: ImageOptions | None = None,
 ) -> ExitCode:
     """Build, boot, check; write the verdict."""
     from rich.console import Console
@@ -158,6 +170,7 @@ def verify(
         raise BadInput(f"there is no entry {boot!r} to boot", hint="--boot default or --boot fallback")
     if accelerator not in {"", "kvm", "tcg"}:
         raise BadInput(f"there is no accelerator {accelerator!r}", hint="--accel kvm or --accel tcg")
+    image = _wanted(wanted)
     if report:
         files.check(_base() / report)
     plan, bundle, findings, target = _build(scenario, output, settings, refuse)
@@ -181,6 +194,7 @@ def verify(
             fast=fast,
             fallback=boot == "fallback",
             edited=changed,
+            wanted=image,
         )
         (folder / "verdict.json").write_text(as_json.text(result), encoding="utf-8")
         (folder / "junit.xml").write_bytes(junit.data(result))
@@ -188,14 +202,32 @@ def verify(
     return result.exit_code
 
 
-def verify_all(output: str, accelerator: str, fast: bool) -> ExitCode:
+def _wanted(options: ImageOptions | None) -> Any:
+    from pipeline.lab.image import choice
+
+    if options is None:
+        return choice.Wanted()
+    base = _base()
+    return choice.wanted(
+        options.image,
+        mirror=options.mirror,
+        keyring=base / options.keyring if options.keyring else None,
+        locked=base / options.locked if options.locked else None,
+        base=base,
+    )
+
+
+def verify_all(output: str, accelerator: str, fast: bool, wanted: ImageOptions | None = None) -> ExitCode:
     """Verify every shipped scenario; fails where one is not as its file states."""
     from rich.console import Console
 
     from pipeline import shipped
     from pipeline.report import terminal
 
+    image = wanted or ImageOptions()
+    _wanted(image)
     options = [*(("--accel", accelerator) if accelerator else ()), *(("--fast",) if fast else ())]
+    options += [f"--{name}={value}" for name, value in vars(image).items() if value]
     console = Console()
     found = []
     for one in shipped.verify_all(_base() / (output or "build"), options):

@@ -20,11 +20,11 @@ _BY_DRIVER = {Check.BINDING, Check.FIRST_DRIVER, Check.VFIO_NODE}
 
 def fidelity(plan: Plan, image: HostImage, *, qemu: str, fast: bool) -> Iterator[Fidelity]:
     """One row for each part that can decide a verdict."""
-    host, packages = plan.host, image.packages
+    host = plan.host
     name = host.distribution.os_release["NAME"]
     yield _kernel(plan, image)
     yield from _drivers(plan, image)
-    own = host.generator == "mkinitcpio" and not packages.get("mkinitcpio")
+    own = host.generator == "mkinitcpio" and "mkinitcpio" not in image.generators
     yield _row(
         "initramfs tool",
         f"{host.generator} of {name}",
@@ -46,17 +46,24 @@ def fidelity(plan: Plan, image: HostImage, *, qemu: str, fast: bool) -> Iterator
         "none: QEMU loads the kernel (--fast)" if fast else f"{host.bootloader} of {image.distribution}",
         "can: its errors are not seen" if fast else "only through the distribution's own menu scripts",
     )
-    yield _row("udev", f"of {name}", packages.get("udev", "?"), "only through the distribution's own rules")
+    yield _row(
+        "udev", f"of {name}", image.version("udev", "systemd"), "only through the distribution's own rules"
+    )
     yield _row(
         "machine of the host", "as on the board", f"QEMU {qemu}", "see the functions and ports that stand in"
     )
     yield _row(
         "QEMU of the guest",
         host.qemu,
-        packages.get("qemu-system-x86", "?"),
+        image.version("qemu-system-x86"),
         "machine types that only one of them has",
     )
-    yield _row("OVMF of the guest", f"of {name}", packages.get("ovmf", "?"), "only defects of one of the two")
+    yield _row(
+        "OVMF of the guest",
+        f"of {name}",
+        image.version("ovmf", "edk2-ovmf"),
+        "only defects of one of the two",
+    )
 
 
 def unproven(plan: Plan, image: HostImage) -> Mapping[str, str]:

@@ -19,22 +19,36 @@ def stand_ins(
     applied: Applied,
     *,
     fast: bool,
+    why: str = "",
 ) -> Iterator[StandIn]:
-    """Every part of a run that is not what `plan` asks for, and what that can hide."""
+    """Every part of a run that is not what `plan` asks for, and what that can hide.
+
+    `why` says why the image is not of the host's own distribution.
+    """
     facts = plan.host.distribution
+    native = image.own == facts.distribution
+    shaped = f"{image.distribution} shaped like it (os-release, names, paths)"
     yield StandIn(
         part="distribution",
         asked=f"{facts.os_release['NAME']} of {plan.host.year}",
-        ran=f"{image.distribution} shaped like it (os-release, names, paths)",
-        matters="its packages' own modprobe.d and udev rules are not those of the host",
+        ran=f"{image.distribution}, with the versions of the image's lock"
+        if native
+        else f"{shaped}: {why}"
+        if why
+        else shaped,
+        matters="the host may have other versions of the same packages"
+        if native
+        else "its packages' own modprobe.d and udev rules are not those of the host",
     )
-    yield StandIn(
-        part="kernel",
-        asked=f"{plan.host.kernel} of {plan.host.distribution.distribution}",
-        ran=image.release,
-        matters="a driver built into the host's kernel is a module here, so it cannot be seen taking a function first",
-    )
-    if plan.host.generator == "mkinitcpio":
+    if not native or not image.release.startswith(f"{plan.host.kernel}."):
+        yield StandIn(
+            part="kernel",
+            asked=f"{plan.host.kernel} of {facts.distribution}",
+            ran=image.release,
+            matters="a driver built into the host's kernel is a module here, so it cannot be seen taking a function "
+            "first",
+        )
+    if plan.host.generator == "mkinitcpio" and "mkinitcpio" not in image.generators:
         yield StandIn(
             part="initramfs generator",
             asked="mkinitcpio of the distribution",
@@ -43,7 +57,6 @@ def stand_ins(
         )
     for text in applied.stand_ins:
         yield StandIn(part="initramfs", asked="as configured", ran="the substitute's", matters=text)
-    packages = image.packages
     if fast:
         yield StandIn(
             part="boot path",
@@ -55,16 +68,16 @@ def stand_ins(
         yield StandIn(
             part="boot loader",
             asked=f"GRUB of {facts.os_release['NAME']}",
-            ran=f"GRUB {packages.get('grub-common', '?')} of {image.distribution} on an EFI system partition of its "
-            "own; grub-mkconfig was told that / is on the lab's disk",
+            ran=f"GRUB {image.version('grub-common', 'grub')} of {image.distribution} on an EFI system partition "
+            "of its own; grub-mkconfig was told that / is on the lab's disk",
             matters="the distribution's own scripts in /etc/grub.d may write other entries",
         )
     else:
         yield StandIn(
             part="boot loader",
             asked=f"{plan.host.bootloader} of {facts.os_release['NAME']}",
-            ran=f"{plan.host.bootloader} {packages.get('systemd-boot-efi', '?')} of {image.distribution}, on an EFI "
-            "system partition that is a whole disk",
+            ran=f"{plan.host.bootloader} {image.version('systemd-boot-efi', 'systemd')} of {image.distribution}, on an "
+            "EFI system partition that is a whole disk",
             matters="only defects of one of the two",
         )
     yield StandIn(
@@ -99,8 +112,8 @@ def stand_ins(
     yield StandIn(
         part="QEMU and libvirt of the host",
         asked=f"QEMU {plan.host.qemu}",
-        ran=f"QEMU {image.packages.get('qemu-system-x86', '?')}, libvirt {image.packages.get('libvirt0', '?')}, "
-        f"OVMF {image.packages.get('ovmf', '?')} of {image.distribution}",
+        ran=f"QEMU {image.version('qemu-system-x86')}, libvirt {image.version('libvirt0', 'libvirt')}, "
+        f"OVMF {image.version('ovmf', 'edk2-ovmf')} of {image.distribution}",
         matters="machine types and defaults of the host's own QEMU are looked up by lint, not run",
     )
     yield StandIn(

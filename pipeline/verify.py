@@ -16,7 +16,8 @@ from pipeline.checks.run import run_checks
 from pipeline.errors import LabFault
 from pipeline.fidelity import fidelity, lacking, unproven, weigh
 from pipeline.lab import accel, apply, board, cache, domain, guest, host, kernel_proof, memory, toolchain
-from pipeline.lab.image import debian
+from pipeline.lab.image import choice, lock
+from pipeline.lab.image.choice import Wanted
 from pipeline.lab.run_directory import RunDirectory, run_directory
 from pipeline.lab.sandbox import StepDone
 from pipeline.lint import Finding
@@ -27,6 +28,7 @@ from pipeline.render.bundle import domain_path
 from pipeline.stand_ins import stand_ins
 from pipeline.verdict import CheckResult, Fidelity, Listener, Outcome, StandIn, Verdict, outcome_of
 
+_DEFAULT_IMAGE = Wanted()
 _BEFORE_THE_HOST = {Check.INITRAMFS, Check.LOADER, Check.BOOTS}
 # mkinitcpio, initramfs-tools, dracut, and a shell that cannot read a file.
 _ERROR = re.compile(
@@ -69,12 +71,14 @@ def verify(
     fallback: bool = False,
     edited: tuple[str, ...] = (),
     guest_too: bool = True,
+    wanted: Wanted = _DEFAULT_IMAGE,
 ) -> Verdict:
     """Boot the bundle and compare with the plan's expectations; logs go to the directory `logs`.
 
     `edited` are the paths of the bundle that are not as rendered. The host boots through its firmware and boot
-    loader; `fast` leaves these two out. `fallback` boots the entry without passthrough, and no guest. A lab fault
-    is a verdict of its own kind, never raised. BadInput is raised before anything starts.
+    loader; `fast` leaves these two out. `wanted` says what the host is
+    made of. `fallback` boots the entry without passthrough, and no guest. A lab fault
+    is a verdict of its own kind, never raised. BadInput is raised before anything boots.
     """
     layout = board.lay_out(plan)
     if fallback:
@@ -87,7 +91,7 @@ def verify(
     with memory.peak() as peak:
         started = time.monotonic()
         try:
-            _stages(plan, bundle, layout, run, accelerator, logs, listener, fast, fallback, guest_too)
+            _stages(plan, bundle, layout, run, accelerator, logs, listener, fast, fallback, guest_too, wanted)
         except LabFault as error:
             fault = str(error)
         run.times["total"] = round(time.monotonic() - started, 2)
@@ -123,13 +127,17 @@ def _stages(
     fast: bool,
     fallback: bool,
     guest_too: bool,
+    wanted: Wanted,
 ) -> None:
     with run.timed("toolchain"):
         qemu = toolchain.find(listener.step)
         shell_program = toolchain.efi_shell(listener.step)
         firmware = toolchain.firmware(listener.step)
     with run.timed("image"):
-        image = debian.image(listener.step)
+        found = choice.choose(plan.host, wanted, listener.step)
+    image = found.image
+    listener.step(_of_image(plan, found))
+    run.logs["image.lock"] = lock.text(image.lock)
     run.versions |= {"QEMU of the lab": qemu.version, "kernel in L1": image.release}
     with run.timed("accelerator"):
         chosen = accel.choose(override, lambda: kernel_proof.remembered_kvm_problem(qemu, image))
@@ -144,7 +152,7 @@ def _stages(
                 applied = apply.apply(plan, files, board=layout, image=image, run=directory)
             said = [step.output for step in (applied.initramfs, applied.loader) if step]
             run.logs["l1-apply.log"] = "".join(said)
-            run.stand_ins += stand_ins(plan, layout, image, chosen, applied, fast=fast)
+            run.stand_ins += stand_ins(plan, layout, image, chosen, applied, fast=fast, why=found.why)
             run.fidelity += fidelity(plan, image, qemu=qemu.version, fast=fast)
             lack = lacking(plan, image, applied.initramfs.output)
             _note(plan, run, Check.INITRAMFS, _ended(applied.initramfs), listener, unproven_for=lack)
@@ -175,6 +183,12 @@ def _stages(
             _note(plan, run, Check.BOOTS, str(error), listener)
         finally:
             _keep_logs(directory, logs)
+
+
+def _of_image(plan: Plan, found: choice.Chosen) -> str:
+    name = plan.host.distribution.os_release["NAME"]
+    ran = f"the host is made of {found.image.distribution}"
+    return f"{ran}, which stands for {name}: {found.why}" if found.why else ran
 
 
 def _host_and_guest(

@@ -65,7 +65,9 @@ def apply(
         steps.append(Step(argv=plan.host.distribution.grub_mkconfig))
 
     def make(fresh: Path) -> None:
-        worked = sandbox.work(image.tree, puts, steps, uuid=UUID, run=run, removed=gone)
+        worked = sandbox.work(
+            image.tree, puts, steps, uuid=UUID, run=run, removed=gone, modaliases=board.modaliases
+        )
         worked.changed.rename(fresh / "changed")
         result = {
             "outcomes": [asdict(one) for one in worked.outcomes],

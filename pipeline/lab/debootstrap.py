@@ -19,7 +19,9 @@ from pipeline.lab.cache import Progress
 
 MIRROR = "http://deb.debian.org/debian"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-_NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--")
+# Time stamps of what is built: those that are later become this one, 2025-01-01.
+EPOCH = 1735689600
+NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--")
 _STEP = re.compile(r"^I: (running apt-get update|downloading|extracting|installing|creating|success)")
 
 
@@ -69,14 +71,15 @@ def mmdebstrap(
     signed = f" [signed-by={KEYRING}]" if KEYRING.exists() else ""
     lines = [f"deb{signed} {mirror()} {suite} main" for suite in suites]
     # INITRD=No: kernel postinst hooks would build an initramfs that nobody boots (kernel-img.conf(5)).
-    environment = {**os.environ, "INITRD": "No", "LC_ALL": "C.UTF-8"}
+    # With SOURCE_DATE_EPOCH mmdebstrap's archive is the same each time (mmdebstrap(1)).
+    environment = {**os.environ, "INITRD": "No", "LC_ALL": "C.UTF-8", "SOURCE_DATE_EPOCH": str(EPOCH)}
     # Without root mmdebstrap clears its scratch space itself when it is told to end.
     end = signal.SIGTERM
     if os.geteuid() == 0:
         # Its scratch space and mounts are the run's: whatever kills us, the next maker clears the one, and the
         # other are gone with their namespace. A mapped user could not write beside the target.
         environment["TMPDIR"] = str(target.parent)
-        argv = [*_NAMESPACES, *argv]
+        argv = [*NAMESPACES, *argv]
         end = signal.SIGKILL
     log = cache.root() / "mmdebstrap.log"
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

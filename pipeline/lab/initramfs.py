@@ -42,7 +42,7 @@ def making(host: HostPlan, image: HostImage, board: Board, run: RunDirectory) ->
     """How `host`'s initramfs is made on the file system of `image`; `run` gets what the step reads."""
     facts = host.distribution.at(image.release)
     if host.generator == "mkinitcpio":
-        files = _preset(facts) | ({facts.uki: _BEFORE} if host.bootloader == "uki" else {})
+        files = _preset(facts, image) | ({facts.uki: _BEFORE} if host.bootloader == "uki" else {})
         return Making(step=_mkinitcpio(image, board, run), files=files)
     step = Step(argv=generator(host.generator).command)
     if host.generator == "dracut":
@@ -58,7 +58,9 @@ def making(host: HostPlan, image: HostImage, board: Board, run: RunDirectory) ->
 
 
 def _mkinitcpio(image: HostImage, board: Board, run: RunDirectory) -> Step:
-    """`mkinitcpio -P`, by the substitute: it works on the tree from outside."""
+    """`mkinitcpio -P`: the host's own, else by the substitute, which works on the tree from outside."""
+    if "mkinitcpio" in image.generators:
+        return Step(argv=("mkinitcpio", "-P"))
     aliases = run.path / "modaliases"
     aliases.write_text("".join(f"{alias}\n" for alias in board.modaliases))
     options = ("--root", "{root}", "--base", str(image.base), "--modalias-file", str(aliases))
@@ -68,7 +70,10 @@ def _mkinitcpio(image: HostImage, board: Board, run: RunDirectory) -> Step:
     )
 
 
-def _preset(facts: Distribution) -> dict[str, Put]:
+def _preset(facts: Distribution, image: HostImage) -> dict[str, Put]:
+    """The preset as the kernel's package writes it, where the image has not that of its own packages."""
+    if image.own == facts.distribution and (image.tree / facts.preset.lstrip("/")).is_file():
+        return {}
     text = _PRESET.format(
         kernel=facts.kernel_image,
         config='ALL_config="/etc/mkinitcpio.conf"\n' if facts.preset_names_config else "",

@@ -65,10 +65,12 @@ def work(
     uuid: str,
     run: RunDirectory,
     removed: Sequence[str] = (),
+    modaliases: Sequence[str] = (),
 ) -> Worked:
     """Put `files` (absolute paths) over `tree`, take `removed` out, and run `steps`, however each of them ends.
 
-    `uuid` is that of the root file system, as the tools shall find it. Raises LabFault where the machine does not
+    `uuid` is that of the root file system, `modaliases` those of the hardware, as the tools shall find them.
+    Raises LabFault where the machine does not
     let namespaces or an overlay be made.
     """
     own = run.path / "sandbox"
@@ -83,6 +85,7 @@ def work(
         "changed": str(changed),
         "removed": list(removed),
         "uuid": uuid,
+        "modaliases": list(modaliases),
         "steps": [asdict(step) for step in steps],
         "result": str(own / "result.json"),
     }

@@ -50,7 +50,7 @@ def main(spec: dict[str, Any]) -> None:
     for name in spec["removed"]:
         (root / name.lstrip("/")).unlink(missing_ok=True)
     _run("cp", "-a", f"{spec['put']}/.", str(root))
-    _furnish(root, spec["uuid"])
+    _furnish(root, spec["uuid"], spec["modaliases"])
     outcomes = [_step(step, root) for step in spec["steps"]]
     changed, removed = Path(spec["changed"]), []
     for path in sorted(upper.rglob("*")):
@@ -67,7 +67,7 @@ def main(spec: dict[str, Any]) -> None:
     Path(spec["result"]).write_text(json.dumps({"outcomes": outcomes, "removed": removed}))
 
 
-def _furnish(root: Path, uuid: str) -> None:
+def _furnish(root: Path, uuid: str, modaliases: list[str]) -> None:
     """What tools expect of a running system, as far as it does not show this machine's hardware."""
     _mount("-t", "tmpfs", "-o", "mode=0755", "dev", str(root / "dev"))
     for name in _DEVICES:
@@ -82,6 +82,12 @@ def _furnish(root: Path, uuid: str) -> None:
     _mount("-t", "proc", "proc", str(root / "proc"))
     for name in ("sys", "run", "tmp"):
         _mount("-t", "tmpfs", "-o", "mode=0755", name, str(root / name))
+    # Where mkinitcpio's autodetect and dracut look for hardware.
+    for number, alias in enumerate(modaliases):
+        device = root / f"sys/devices/dryboot/{number}"
+        device.mkdir(parents=True)
+        (device / "uevent").write_text(f"MODALIAS={alias}\n")
+        (device / "modalias").write_text(f"{alias}\n")
     probe = root / "run/grub-probe"
     probe.write_text(_GRUB_PROBE.replace("@uuid@", uuid))
     probe.chmod(0o755)

@@ -67,7 +67,7 @@ def shape(plan: Plan, image: HostImage) -> dict[str, Put]:
     links = {facts.ovmf_code: _OVMF_CODE, facts.ovmf_vars: _OVMF_VARS, **_grub_names(facts)}
     unit = _NETWORK_UNIT.format(interface=NETWORK_INTERFACE)
     units = "/etc/systemd/system"
-    return {
+    found = {
         "/usr/lib/os-release": Put(data=release.encode()),
         "/etc/machine-id": Put(data=_MACHINE_ID),
         facts.kernel_image: Put(data=image.kernel.read_bytes()),
@@ -77,6 +77,12 @@ def shape(plan: Plan, image: HostImage) -> dict[str, Put]:
         f"{units}/multi-user.target.wants/dryboot-network.service": Put(link="../dryboot-network.service"),
         f"{units}/multi-user.target.wants/dryboot-ready.service": Put(link="../dryboot-ready.service"),
     }
+    if image.own != facts.distribution:
+        return found
+    # What the host's own packages have needs no imitation.
+    imitated = {"/usr/lib/os-release", facts.ovmf_code, facts.ovmf_vars}
+    kept = {path for path in imitated if path and (image.tree / path.lstrip("/")).is_file()}
+    return {path: put for path, put in found.items() if path not in kept}
 
 
 def _grub_names(facts: Distribution) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from pipeline.lab.apply import Applied
 from pipeline.lab.domain import for_lab
 from pipeline.lab.guest import GuestRun
 from pipeline.lab.host import HostDoesNotBoot
+from pipeline.lab.image import HostImage
 from pipeline.lab.run_directory import RunDirectory
 from pipeline.lab.sandbox import StepDone
 from pipeline.plan import resolve
@@ -60,11 +62,15 @@ class Lab:
         self.guests: list[str] = []
         self.initramfs = StepDone(status=0, output="==> Image generation successful\n")
         self.loader = StepDone(status=0, output="done\n")
-        image = SimpleNamespace(release="6.12.1", distribution="Debian 13", packages={}, tree=tmp_path)
+        paths = dict.fromkeys(("root", "tree", "kernel", "base", "tiny", "grub"), tmp_path)
+        self.image = image = HostImage(
+            name="i", release="6.12.1", distribution="Debian 13", packages={}, **paths
+        )
         self.put(run.toolchain, "find", lambda _: SimpleNamespace(version="11.1"))
         self.put(run.toolchain, "efi_shell", lambda _: Path("Shell.efi"))
         self.put(run.toolchain, "firmware", lambda _: (Path("CODE.fd"), Path("VARS.fd")))
-        self.put(run.debian, "image", lambda _: image)
+        found = SimpleNamespace(image=image, why="no mirror answers")
+        self.put(run.choice, "choose", lambda *_: found)
         chosen = Accelerator(l1="tcg", l2="tcg", reason="tcg: as asked for")
         self.put(run.accel, "choose", lambda *_: chosen)
         self.put(run, "run_directory", self.run_directory)
@@ -145,6 +151,7 @@ def test_all_held(lab: Lab) -> None:
     }
     assert {path.name: path.read_text() for path in lab.logs.iterdir()} == {
         "l1-serial.log": "serial",
+        "image.lock": "# dryboot lock 1: name version architecture sha256\n",
         "l1-apply.log": "==> Image generation successful\ndone\n",
         "l1-kernel.log": "kernel log",
         "l2-serial.log": "x",
@@ -157,7 +164,7 @@ def test_all_held(lab: Lab) -> None:
     [
         (run.toolchain, "find"),
         (run.toolchain, "efi_shell"),
-        (run.debian, "image"),
+        (run.choice, "choose"),
         (run.accel, "choose"),
         (run.toolchain, "firmware"),
         (run.apply, "apply"),
@@ -308,3 +315,17 @@ def test_edited_files_are_in_the_verdict(lab: Lab) -> None:
 def test_without_the_guest_nothing_of_it_runs(lab: Lab) -> None:
     assert lab.verify(guest_too=False).exit_code is ExitCode.FAILED
     assert lab.guests == []
+
+
+def test_why_the_host_is_not_its_own_distribution_is_in_the_verdict(lab: Lab) -> None:
+    found = {one.part: one.ran for one in lab.verify().stand_ins}
+    assert found["distribution"].endswith("shaped like it (os-release, names, paths): no mirror answers")
+
+
+def test_a_host_of_its_own_packages_has_fewer_stand_ins(lab: Lab) -> None:
+    own = {"own": "manjaro", "generators": frozenset({"mkinitcpio"}), "distribution": "Manjaro stable"}
+    image = replace(lab.image, **own)
+    lab.put(run.choice, "choose", lambda *_: SimpleNamespace(image=image, why=""))
+    found = {one.part: one.ran for one in lab.verify().stand_ins}
+    assert found["distribution"] == "Manjaro stable, with the versions of the image's lock"
+    assert not {"kernel", "initramfs generator"} & set(found)

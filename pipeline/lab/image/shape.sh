@@ -1,5 +1,5 @@
-# Runs as a hook of mmdebstrap with the root's path as $1: leaves only the units that the checks and L2 need
-# and sets aside what the initramfs is made from.
+# Runs with the root's path as $1 (a hook of mmdebstrap, or in the tools' own root): leaves only the units that the
+# checks and L2 need and sets aside what the initramfs is made from. For Debian, Manjaro, Arch and their like.
 set -eu
 root=$1
 
@@ -7,13 +7,29 @@ root=$1
 keep=' kmod-static-nodes.service systemd-journald.service systemd-journald.socket systemd-journald-dev-log.socket
  systemd-tmpfiles-setup-dev.service systemd-tmpfiles-setup.service systemd-udev-trigger.service
  systemd-udevd.service systemd-udevd-control.socket systemd-udevd-kernel.socket dbus.service dbus.socket
- libvirtd.socket libvirtd-ro.socket virtlogd.socket ssh.service '
+ libvirtd.socket libvirtd-ro.socket virtlogd.socket ssh.service sshd.service '
 for wanted in "$root"/usr/lib/systemd/system/*.wants/* "$root"/etc/systemd/system/*.wants/*; do
     case $keep in
         *[[:space:]]"${wanted##*/}"[[:space:]]*) ;;
         *) rm -f "$wanted" ;;
     esac
 done
+# Debian enables what it installs, Arch does not.
+units=/usr/lib/systemd/system
+enable() {
+    mkdir -p "$root/etc/systemd/system/$1.wants"
+    ln -sf "$units/$2" "$root/etc/systemd/system/$1.wants/$2"
+}
+if [ ! -e "$root$units/ssh.service" ]; then
+    # Under the name that other units know.
+    ln -sf "$units/sshd.service" "$root/etc/systemd/system/ssh.service"
+    enable multi-user.target sshd.service
+fi
+for unit in libvirtd.socket libvirtd-ro.socket virtlogd.socket; do
+    enable sockets.target "$unit"
+done
+# ssh does not let a locked account in, whatever its key.
+if [ -e "$root/etc/shadow" ]; then sed -i 's/^root:!*:/root:*:/' "$root/etc/shadow"; fi
 for unit in polkit.service systemd-hostnamed.service systemd-logind.service modprobe@drm.service \
     modprobe@fuse.service systemd-udev-load-credentials.service tmp.mount dev-hugepages.mount dev-mqueue.mount \
     sys-fs-fuse-connections.mount sys-kernel-config.mount sys-kernel-debug.mount sys-kernel-tracing.mount; do
@@ -30,19 +46,23 @@ ExecStart=udevadm trigger --action=add --prioritized-subsystem=net --subsystem-m
 END
 # The kernel's log is long here, and the checks read it where it is.
 printf '[Journal]\nReadKMsg=no\nAudit=no\nStorage=volatile\n' > "$root/etc/systemd/journald.conf.d/dryboot.conf"
+# Masked as systemd.generator(7) says, not taken away: an initramfs with systemd is made with them.
+mkdir -p "$root/etc/systemd/system-generators"
 for generator in "$root"/usr/lib/systemd/system-generators/*; do
-    ln -sf /dev/null "$generator"
+    ln -sf /dev/null "$root/etc/systemd/system-generators/${generator##*/}"
 done
 ln -sf /usr/lib/systemd/system/multi-user.target "$root/etc/systemd/system/default.target"
+mkdir -p "$root/etc/ssh/sshd_config.d"
 rm -f "$root"/etc/ssh/ssh_host_* "$root/etc/libvirt/qemu/networks/autostart/default.xml"
 printf 'dryboot\n' > "$root/etc/hostname"
 printf 'PermitRootLogin prohibit-password\nPasswordAuthentication no\nUseDNS no\nUsePAM no\nHostKey /etc/ssh/ssh_host_ed25519_key\n' \
     > "$root/etc/ssh/sshd_config.d/dryboot.conf"
 # virtlogd is one more process to start; the log of the domain's serial line is written by QEMU itself.
 printf 'stdio_handler = "file"\nsecurity_driver = "none"\n' >> "$root/etc/libvirt/qemu.conf"
-mkdir -p "$root/root/.ssh" "$root/var/lib/libvirt/images" "$root/etc/default" "$root/etc/modprobe.d" "$root/etc/mkinitcpio.d"
+mkdir -p "$root/root/.ssh" "$root/var/lib/libvirt/images" "$root/etc/default" "$root/etc/modprobe.d" \
+    "$root/etc/mkinitcpio.d"
 chmod 700 "$root/root/.ssh"
-rm -rf "$root"/var/lib/apt/lists/* "$root"/var/log/* "$root/usr/share/firmware-licenses"
+rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/pacman/pkg/* "$root"/var/log/* "$root/usr/share/firmware-licenses"
 mkdir -p "$root/var/log/libvirt/qemu"
 
 # GRUB as grub-install leaves it: its modules beside grub.cfg, and a program for the EFI system partition that
@@ -56,15 +76,22 @@ chroot "$root" grub-mkimage -O x86_64-efi -p /boot/grub -c /.dryboot/early.cfg -
 
 out=$root/.dryboot
 mkdir -p "$out/base/usr/bin" "$out/base/usr/lib/systemd" "$out/base/usr/lib/udev/rules.d"
-cp "$root/usr/bin/busybox" "$root/usr/bin/udevadm" "$root/usr/bin/kmod" "$out/base/usr/bin/"
+# mkinitcpio brings one of its own.
+busybox=/usr/bin/busybox
+if [ ! -e "$root$busybox" ]; then busybox=/usr/lib/initcpio/busybox; fi
+cp -L "$root$busybox" "$out/base/usr/bin/busybox"
+cp "$root/usr/bin/udevadm" "$root/usr/bin/kmod" "$out/base/usr/bin/"
 for rules in 50-udev-default 60-persistent-storage 80-drivers; do
     cp "$root/usr/lib/udev/rules.d/$rules.rules" "$out/base/usr/lib/udev/rules.d/"
 done
-# The last ones are opened at run time, so ldd does not name them.
-libraries=$(chroot "$root" ldd /usr/bin/udevadm /usr/bin/kmod | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p')
-directory=/usr/lib/x86_64-linux-gnu
-for library in $libraries $directory/libkmod.so.2 $directory/libblkid.so.1 $directory/liblzma.so.5 \
-    $directory/libzstd.so.1 $directory/libacl.so.1 $directory/libselinux.so.1 $directory/libpcre2-8.so.0; do
+libraries=$(chroot "$root" ldd /usr/bin/udevadm /usr/bin/kmod "$busybox" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p')
+directory=/usr/lib
+if [ -d "$root/usr/lib/x86_64-linux-gnu" ]; then directory=/usr/lib/x86_64-linux-gnu; fi
+# These are opened at run time, so ldd does not name them; which of them there are is the distribution's choice.
+for name in libkmod.so.2 libblkid.so.1 liblzma.so.5 libzstd.so.1 libacl.so.1 libselinux.so.1 libpcre2-8.so.0; do
+    if [ -e "$root$directory/$name" ]; then libraries="$libraries $directory/$name"; fi
+done
+for library in $libraries; do
     case $library in /usr/*) name=$library ;; *) name=/usr$library ;; esac
     mkdir -p "$out/base${name%/*}"
     cp -L "$root$library" "$out/base$name"

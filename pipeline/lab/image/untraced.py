@@ -30,11 +30,18 @@ def untraced(module: bytes) -> bytes:
     return module.replace(_TRACE_SECTION, _TRACE_SECTION.replace(b"mcount", b"ignore"))
 
 
+def _unpacked(module: Path) -> bytes:
+    """Debian packs modules with xz, Arch with Zstandard."""
+    if module.suffix == ".xz":
+        return lzma.decompress(module.read_bytes())
+    return subprocess.run(["zstd", "-dc", str(module)], check=True, capture_output=True).stdout
+
+
 def main(root: Path) -> None:
     """Unpack and treat the graphics drivers of every kernel under `root`, and index its modules again."""
     for release in sorted((root / "usr/lib/modules").iterdir()):
-        for packed in sorted((release / _FOLDER).rglob("*.ko.xz")):
-            packed.with_suffix("").write_bytes(untraced(lzma.decompress(packed.read_bytes())))
+        for packed in sorted((release / _FOLDER).rglob("*.ko.*")):
+            packed.with_suffix("").write_bytes(untraced(_unpacked(packed)))
             packed.unlink()
         subprocess.run(["chroot", str(root), "depmod", release.name], check=True)
 

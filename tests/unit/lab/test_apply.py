@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ class Sandbox:
         uuid: str,
         run: RunDirectory,
         removed: tuple[str, ...],
+        modaliases: tuple[str, ...],
     ) -> Worked:
         self.asked.append((files, steps, removed))
         changed = run.path / f"changed{len(self.asked)}"
@@ -142,3 +144,11 @@ def test_grub_s_parameters_are_the_owner_s_with_the_lab_s(tmp_path: Path) -> Non
     assert said == f"quiet a=b {LAB_PARAMETERS}|0"
     assert GRUB_DROP_IN.startswith("/etc/default/grub.d/")
     assert GRUB_DROP_IN.endswith(".cfg")
+
+
+def test_a_mkinitcpio_of_the_host_s_own_runs_in_its_place(
+    sandbox: Sandbox, image: HostImage, tmp_path: Path
+) -> None:
+    applied(replace(image, generators=frozenset({"mkinitcpio"})), tmp_path)
+    ((_, steps, _),) = sandbox.asked
+    assert steps[0] == Step(argv=("mkinitcpio", "-P"))

@@ -144,3 +144,14 @@ def test_a_tree_that_is_not_there_is_a_lab_fault(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     with pytest.raises(LabFault, match="the host's tools could not be run"):
         sandbox.work(tmp_path / "none", {}, [], uuid=UUID, run=RunDirectory(tmp_path / "run"))
+
+
+def test_the_tools_find_the_lab_s_hardware_and_none_of_this_machine(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    step = Step(argv=("/bin/sh", "-c", "ls /sys /sys/devices; cat /sys/devices/*/*/uevent"))
+    aliases = ["pci:v00001002d000067EF*", "pci:v00001002d0000AAE0*"]
+    run = RunDirectory(tmp_path / "run")
+    (done,) = sandbox.work(tree, {}, [step], uuid=UUID, run=run, modaliases=aliases).outcomes
+    said = done.output.splitlines()
+    assert said[-2:] == [f"MODALIAS={alias}" for alias in aliases]
+    assert said[:-2] == ["/sys:", "devices", "", "/sys/devices:", "dryboot"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,16 @@ def test_the_lab_gets_in_with_its_keys() -> None:
     assert found["/root/.ssh/authorized_keys"] == Put(data=KEY.public, mode=0o600)
     assert found["/etc/ssh/ssh_host_ed25519_key"] == Put(data=KEY.private, mode=0o600)
     assert found["/etc/ssh/ssh_host_ed25519_key.pub"] == Put(data=KEY.public)
+
+
+def test_what_the_host_s_own_packages_have_is_not_imitated(image: HostImage) -> None:
+    code = "/usr/share/edk2/x64/OVMF_CODE.4m.fd"
+    (image.tree / code.lstrip("/")).parent.mkdir(parents=True)
+    (image.tree / code.lstrip("/")).touch()
+    assert code in shape(plan("rx560"), image)
+    found = shape(plan("rx560"), replace(image, own="manjaro"))
+    assert code not in found
+    # The one that its packages lack is, and what the lab needs.
+    assert {"/usr/share/edk2/x64/OVMF_VARS.4m.fd", "/etc/machine-id", "/boot/vmlinuz-6.12-x86_64"} <= set(
+        found
+    )
