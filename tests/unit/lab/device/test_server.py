@@ -207,7 +207,8 @@ def test_many_connections_leave_no_descriptor(server: Served, eventually: Eventu
                     client.call(99, b"", fds)
         close(fds)
     assert server.still_serves("gpu")
-    assert eventually(lambda: server.descriptors() == before)
+    # Fewer where the connection before was still going away when they were counted.
+    assert eventually(lambda: server.descriptors() <= before)
 
 
 def test_mappings_and_interrupts_hold_a_descriptor_until_they_go(
