@@ -9,6 +9,8 @@ keep=' kmod-static-nodes.service systemd-journald.service systemd-journald.socke
  systemd-udevd.service systemd-udevd-control.socket systemd-udevd-kernel.socket dbus.service dbus.socket
  libvirtd.socket libvirtd-ro.socket virtlogd.socket ssh.service sshd.service '
 for wanted in "$root"/usr/lib/systemd/system/*.wants/* "$root"/etc/systemd/system/*.wants/*; do
+    # These are for the initramfs, and dracut takes them from here.
+    case $wanted in */initrd*.wants/*) continue ;; esac
     case $keep in
         *[[:space:]]"${wanted##*/}"[[:space:]]*) ;;
         *) rm -f "$wanted" ;;
