@@ -104,15 +104,15 @@ def _command_line(root: Path, options: dict[str, str]) -> str:
 
 
 def _command_line_files(root: Path, given: str) -> Iterator[Path]:
-    folder = _CMDLINE_DROP_INS
-    if given and rooted.inside(root, given).is_dir():
-        folder, given = given, ""
+    """The file or the directory of drop-ins that is given counts alone."""
     if given and _is_file(root, given):
         yield rooted.inside(root, given)
         return
-    for path in [path for path in _CMDLINE if _is_file(root, path)][:1]:
-        yield rooted.inside(root, path)
-    drop_ins = rooted.inside(root, folder)
+    drop_ins = rooted.inside(root, given or _CMDLINE_DROP_INS)
+    if not (given and drop_ins.is_dir()):
+        for path in [path for path in _CMDLINE if _is_file(root, path)][:1]:
+            yield rooted.inside(root, path)
+        drop_ins = rooted.inside(root, _CMDLINE_DROP_INS)
     if drop_ins.is_dir():
         yield from (path for path in sorted(drop_ins.rglob("*.conf")) if path.is_file())
 
