@@ -87,9 +87,10 @@ def lint(scenario: str, settings: Iterable[str], as_json: bool) -> ExitCode:
     from pipeline.lint import lint as run_lint
     from pipeline.report import as_json as json_report
     from pipeline.report import problems
+    from pipeline.setup.from_plan import from_plan
 
     loaded, plan, _ = _load(scenario, settings)
-    found = run_lint(loaded, plan)
+    found = run_lint(from_plan(plan, loaded))
     if as_json:
         import json
 
@@ -114,10 +115,11 @@ def _build(scenario: str, output: str, settings: Iterable[str], refuse: bool) ->
     from pipeline.render.bundle import domain_path
     from pipeline.render.validate import Status, validate
     from pipeline.report import problems
+    from pipeline.setup.from_plan import from_plan
 
     settings = tuple(settings)
     loaded, plan, path = _load(scenario, settings)
-    found = run_lint(loaded, plan)
+    found = run_lint(from_plan(plan, loaded))
     console = Console()
     problems.findings(console, found)
     if refuse and any(one.severity is Severity.ERROR for one in found):

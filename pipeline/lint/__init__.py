@@ -1,4 +1,4 @@
-"""Rules over a Plan: what cannot work, may not work or does nothing, found without booting anything."""
+"""Rules over a Setup: what cannot work, may not work or does nothing, found without booting anything."""
 
 from pipeline.lint.finding import Finding, Severity
 from pipeline.lint.rules import RULES, lint

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeline.errors import Place
-from pipeline.plan import Plan
-from pipeline.scenario import Loaded
+from pipeline.lint.edit import Edit
 
 
 class Severity(StrEnum):
@@ -26,10 +24,11 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One thing wrong with a scenario: what was found where, why it matters and what to do.
+    """One thing wrong with a set-up: what was found where, why it matters and what to do.
 
     `code` is stable: its first digit is the subject, and a code is never used for another rule. `source`
-    says where `why` was read or measured.
+    says where `why` was read or measured. `edits` are the fix as exact changes of the input, empty where it takes a
+    decision.
     """
 
     code: str
@@ -39,9 +38,7 @@ class Finding:
     why: str
     fix: str
     source: str
+    edits: tuple[Edit, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.place}: {self.severity} {self.code}: {self.found}"
-
-
-Rule = Callable[[Plan, Loaded], Iterator[Finding]]

@@ -4,40 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.lint.finding import Finding, Rule, Severity
-from pipeline.plan import Plan
+from pipeline.lint.edit import add_after, remove, replace
+from pipeline.lint.finding import Severity
+from pipeline.lint.rule import Problem, Rule, rule
 from pipeline.plan.model import Written
-from pipeline.plan.topology import PlannedFunction
-from pipeline.scenario import Loaded
+from pipeline.setup import Setup
+from pipeline.setup.model import Board, Function, Origin
 
 _MATCH = "kernel drivers/pci/pci-driver.c pci_match_device(), drivers/vfio/pci/vfio_pci.c vfio_pci_fill_ids()"
 _WIKI = "ArchWiki PCI passthrough via OVMF"
+_EVERY = "every kernel with vfio-pci"
 
 
-def written_ids(plan: Plan) -> tuple[Written[str], ...]:
-    """The ids of modprobe.d and those on the kernel command line."""
-    found = list(plan.host.vfio_ids)
-    for parameter in plan.host.kernel_parameters:
+def written_ids(setup: Setup) -> tuple[Written[str], ...]:
+    """The ids of modprobe.d and those on the kernel command line, in lower case."""
+    host = setup.host
+    found = list(host.modprobe.vfio_ids) if host.modprobe else []
+    for parameter in host.command_line.parameters if host.command_line else ():
         name, _, value = parameter.value.partition("=")
         if name.replace("_", "-") == "vfio-pci.ids":
-            found += [Written(value=one.lower(), place=parameter.place) for one in value.split(",") if one]
-    return tuple(found)
+            found += [Written(value=one, place=parameter.place) for one in value.split(",") if one]
+    return tuple(Written(value=one.value.lower(), place=one.place) for one in found)
 
 
-def _meant(plan: Plan, written: str) -> PlannedFunction | None:
+def _meant(board: Board, written: str) -> Function | None:
     """The passed function whose subsystem id was written in place of its own."""
-    if any(str(function.ids) == written for function in plan.functions):
+    if any(str(function.ids) == written for function in board.functions):
         return None
-    return next((one for one in plan.passed if str(one.subsystem) == written), None)
+    return next((one for one in board.passed if str(one.subsystem) == written), None)
 
 
-def subsystem_id(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
-    """DB101: the id is a subsystem id."""
-    for written in written_ids(plan):
-        function = _meant(plan, written.value)
+@rule("DB101", holds=_EVERY, source=_MATCH)
+def subsystem_id(setup: Setup) -> Iterator[Problem]:
+    """The id is a subsystem id.
+
+    `lspci -nn` shows two pairs of ids for a card: vendor:device at the end of the function's own line, and the
+    subsystem, which names the maker of the card, in the line below. vfio-pci compares `ids=` with vendor:device (a
+    subsystem can only follow as third and fourth field), so with the subsystem in their place it takes nothing.
+    """
+    board = setup.board
+    for written in written_ids(setup) if board else ():
+        assert board is not None
+        function = _meant(board, written.value)
         if function:
-            yield Finding(
-                code="DB101",
+            yield Problem(
                 severity=Severity.ERROR,
                 place=written.place,
                 found=f"{written.value} is the subsystem id of {function.address}; "
@@ -46,32 +56,45 @@ def subsystem_id(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
                 f"card, so vfio-pci does not take {function.address}",
                 fix=f"write {function.ids}: in `lspci -nn` it stands at the end of the function's own line, "
                 "the subsystem in the line below",
-                source=_MATCH,
+                edits=(replace(written, str(function.ids)),),
             )
 
 
-def unknown_id(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
-    """DB102: no function of the board has the id."""
-    own = {str(function.ids) for function in plan.functions}
-    for written in written_ids(plan):
-        if written.value not in own and not _meant(plan, written.value):
-            yield Finding(
-                code="DB102",
+@rule("DB102", holds=_EVERY, source=_MATCH)
+def unknown_id(setup: Setup) -> Iterator[Problem]:
+    """No function of the machine has the id.
+
+    vfio-pci then waits for a device that is not there: nearly always a digit was mistyped, or the card was changed.
+    """
+    board = setup.board
+    if board is None:
+        return
+    own = {str(function.ids) for function in board.functions}
+    for written in written_ids(setup):
+        if written.value not in own and not _meant(board, written.value):
+            passed = ", ".join(f"{one.address} {one.ids}" for one in board.passed)
+            yield Problem(
                 severity=Severity.WARNING,
                 place=written.place,
                 found=f"no function of the board has the id {written.value}",
                 why="vfio-pci waits for a device that is not there; usually an id was mistyped",
-                fix="passed through are " + ", ".join(f"{one.address} {one.ids}" for one in plan.passed),
-                source=_MATCH,
+                fix=f"passed through are {passed}" if passed else "compare with `lspci -nn`",
             )
 
 
-def id_of_another(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
-    """DB103: the id also matches a function that the host keeps."""
+@rule("DB103", holds=_EVERY, source=f"{_WIKI}, Using identical guest and host GPUs; {_MATCH}")
+def id_of_another(setup: Setup) -> Iterator[Problem]:
+    """The id is also that of a function that the host keeps.
+
+    `ids=` cannot tell two devices of one model apart: vfio-pci takes every one of them. Of two identical cards one can
+    only be taken by its address, by `driver_override` before any driver sees it.
+    """
+    board = setup.board
     seen: set[str] = set()
-    for written in written_ids(plan):
-        staying = [one for one in plan.functions if str(one.ids) == written.value and not one.passed]
-        twins = [one for one in plan.passed if str(one.ids) == written.value]
+    for written in written_ids(setup) if board else ():
+        assert board is not None
+        staying = [one for one in board.functions if str(one.ids) == written.value and not one.passed]
+        twins = [one for one in board.passed if str(one.ids) == written.value]
         if not staying or written.value in seen:
             continue
         seen.add(written.value)
@@ -84,40 +107,46 @@ def id_of_another(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
                 f"{passed} and {names} look the same to ids=; vfio-pci takes both and the host loses {names}"
             )
             fix = (
-                "leave the ids to be derived: driver_override of " + passed + " is then set in the initramfs"
+                f"leave the ids to be derived: driver_override of {passed} is then set in the initramfs"
+                if setup.origin is Origin.SCENARIO
+                else f"take {written.value} out of the ids and set driver_override of {passed} in the initramfs"
             )
-        yield Finding(
-            code="DB103",
+        yield Problem(
             severity=Severity.ERROR,
             place=written.place,
             found=f"{written.value} is also the id of {names}, which the host keeps",
             why=why,
             fix=fix,
-            source=f"{_WIKI}, Using identical guest and host GPUs; {_MATCH}",
+            edits=() if twins else (remove(written),),
         )
 
 
-def id_missing(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
-    """DB104: a function is passed through, but its id is not in the list."""
-    ids = written_ids(plan)
+@rule("DB104", holds=_EVERY, source=_MATCH)
+def id_missing(setup: Setup) -> Iterator[Problem]:
+    """A function is passed through, but its id is not in the list.
+
+    Its usual driver takes it at boot. A guest can still get it by `managed='yes'`, but a GPU that its driver has
+    started often does not come back, and sound that the host has open holds up the start of the guest.
+    """
+    board, modprobe = setup.board, setup.host.modprobe
+    if board is None or modprobe is None or setup.host.until_guest_starts:
+        return
+    ids = written_ids(setup)
     known = {written.value for written in ids}
-    mistaken = {_meant(plan, written.value) for written in ids}
-    for function in plan.passed:
-        if (
-            str(function.ids) not in known
-            and function not in mistaken
-            and function.address not in plan.host.overrides
-        ):
-            yield Finding(
-                code="DB104",
-                severity=Severity.ERROR,
-                place=loaded.source.place(("host", "vfio", "ids")),
-                found=f"{function.ids} of {function.address} is missing from the ids of vfio-pci",
-                why="vfio-pci does not take the function at boot"
-                + (f"; {function.drivers[0]} does" if function.drivers else ""),
-                fix=f"add {function.ids}, or leave out host.vfio.ids to have them derived",
-                source=_MATCH,
-            )
+    mistaken = {_meant(board, written.value) for written in ids}
+    for function in board.passed:
+        if str(function.ids) in known or function in mistaken or function.address in setup.host.overrides:
+            continue
+        derived = ", or leave out host.vfio.ids to have them derived" * (setup.origin is Origin.SCENARIO)
+        yield Problem(
+            severity=Severity.ERROR,
+            place=modprobe.ids_where,
+            found=f"{function.ids} of {function.address} is missing from the ids of vfio-pci",
+            why="vfio-pci does not take the function at boot"
+            + (f"; {function.drivers[0]} does" if function.drivers else ""),
+            fix=f"add {function.ids}{derived}",
+            edits=(add_after(modprobe.vfio_ids[-1], str(function.ids)),) if modprobe.vfio_ids else (),
+        )
 
 
 RULES: tuple[Rule, ...] = (subsystem_id, unknown_id, id_of_another, id_missing)

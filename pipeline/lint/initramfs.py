@@ -6,46 +6,69 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 
 from pipeline.facts.initramfs import hooks
-from pipeline.lint.finding import Finding, Rule, Severity
-from pipeline.plan import Plan
-from pipeline.scenario import Loaded
+from pipeline.lint.edit import add_after, replace
+from pipeline.lint.finding import Severity
+from pipeline.lint.ids import written_ids
+from pipeline.lint.rule import Problem, Rule, rule
+from pipeline.setup import Setup
+from pipeline.setup.model import Origin
 
-_HOOKS = ("host", "initramfs", "hooks")
 
+@rule(
+    "DB301",
+    holds="mkinitcpio, every release",
+    source="measured: mkinitcpio v41 with and without modconf; archlinux/mkinitcpio install/modconf",
+)
+def modconf_missing(setup: Setup) -> Iterator[Problem]:
+    """HOOKS lacks modconf.
 
-def modconf_missing(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
-    """DB301: HOOKS lacks modconf."""
-    if plan.host.generator != "mkinitcpio" or "modconf" in {hook.value for hook in plan.host.hooks}:
+    It copies /etc/modprobe.d into the image. Without it vfio-pci is loaded in the initramfs without `ids=` and takes
+    nothing, unless the ids stand on the kernel command line.
+    """
+    initramfs = setup.host.initramfs
+    if initramfs is None or initramfs.generator != "mkinitcpio" or setup.host.until_guest_starts:
         return
-    early = {
-        one.lower()
-        for parameter in plan.host.kernel_parameters
-        if parameter.value.replace("_", "-").startswith("vfio-pci.ids=")
-        for one in parameter.value.partition("=")[2].split(",")
-    }
-    known = all(str(function.ids) in early for function in plan.passed)
-    yield Finding(
-        code="DB301",
+    if "modconf" in {hook.value for hook in initramfs.hooks}:
+        return
+    if "/etc/modprobe.d/vfio.conf" in {file.value for file in initramfs.files}:
+        return
+    of_modprobe = set(setup.host.modprobe.vfio_ids) if setup.host.modprobe else set()
+    early = {one.value for one in written_ids(setup) if one not in of_modprobe}
+    passed = setup.board.passed if setup.board else ()
+    known = bool(passed) and all(str(function.ids) in early for function in passed)
+    anchors = [hook for hook in initramfs.hooks if hook.value in {"autodetect", "systemd", "udev", "base"}]
+    distribution = ", or leave out host.initramfs.hooks to have the distribution's"
+    yield Problem(
         severity=Severity.WARNING if known else Severity.ERROR,
-        place=loaded.source.place(_HOOKS),
+        place=initramfs.hooks_where,
         found="modconf is not in HOOKS",
         why="it copies /etc/modprobe.d into the image; without it the softdeps are not there"
         if known
         else "it copies /etc/modprobe.d/vfio.conf into the image; without it vfio-pci is loaded without ids= "
         "and takes nothing",
-        fix="add modconf, or leave out host.initramfs.hooks to have the distribution's",
-        source="measured: mkinitcpio v41 with and without modconf; archlinux/mkinitcpio install/modconf",
+        fix="add modconf" + distribution * (setup.origin is Origin.SCENARIO),
+        edits=(add_after(anchors[-1], "modconf"),) if anchors else (),
     )
 
 
-def hook_unknown(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
-    """DB302: no package is known to install the hook."""
+@rule(
+    "DB302",
+    holds="mkinitcpio, every release",
+    source="archlinux/mkinitcpio install/ and the packages that add hooks",
+)
+def hook_unknown(setup: Setup) -> Iterator[Problem]:
+    """No package is known to install the hook.
+
+    mkinitcpio says that the hook cannot be found, goes on without it and ends with status 1.
+    """
+    initramfs = setup.host.initramfs
+    if initramfs is None or initramfs.generator != "mkinitcpio":
+        return
     known = hooks("mkinitcpio")
-    for hook in plan.host.hooks:
+    for hook in initramfs.hooks:
         if hook.value not in known:
             close = get_close_matches(hook.value, sorted(known), n=1)
-            yield Finding(
-                code="DB302",
+            yield Problem(
                 severity=Severity.WARNING,
                 place=hook.place,
                 found=f"{hook.value} is no hook of mkinitcpio that is known here",
@@ -53,29 +76,43 @@ def hook_unknown(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
                 fix=f"write {close[0]}, if that is meant"
                 if close
                 else "remove it, or make sure that its package is installed",
-                source="archlinux/mkinitcpio install/ and the packages that add hooks",
+                edits=(replace(hook, close[0]),) if close else (),
             )
 
 
-def no_fallback(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
-    """DB303: the distribution makes no fallback image any more."""
-    facts = plan.host.distribution
-    if not facts.fallback_by_default:
-        yield Finding(
-            code="DB303",
-            severity=Severity.NOTE,
-            place=loaded.source.place(("host", "year")),
-            found=f"{facts.os_release['NAME']} of {plan.host.year} makes no fallback initramfs",
-            why="guides call the fallback entry the way back from a dark screen; the preset has no such image any "
-            "more, and one that is made all the same has the vfio modules too"
-            if plan.host.generator == "mkinitcpio"
-            else f"{plan.host.generator} makes one image for each kernel, and those of older kernels get the vfio "
-            "modules too as soon as they are made anew",
-            fix="choose `Without passthrough` in the menu, which the bundle adds; verify --boot fallback proves it"
-            if plan.host.bootloader != "uki"
-            else "choose the image without passthrough in the menu, which the preset of the bundle makes",
-            source=facts.source,
-        )
+@rule(
+    "DB303",
+    holds="hosts whose preset or generator makes one image a kernel",
+    source="the distribution's packages",
+)
+def no_fallback(setup: Setup) -> Iterator[Problem]:
+    """There is no fallback image any more.
+
+    Guides call the fallback entry the way back from a dark screen. Presets of today make no such image, and one that is
+    made all the same has the vfio modules too.
+    """
+    facts, initramfs = setup.host.facts, setup.host.initramfs
+    if facts is None or initramfs is None or initramfs.fallback is not False:
+        return
+    scenario = setup.origin is Origin.SCENARIO
+    yield Problem(
+        severity=Severity.NOTE,
+        place=setup.host.place,
+        found=f"{facts.os_release['NAME']} makes no fallback initramfs",
+        why="guides call the fallback entry the way back from a dark screen; the preset has no such image any "
+        "more, and one that is made all the same has the vfio modules too"
+        if initramfs.generator == "mkinitcpio"
+        else f"{initramfs.generator} makes one image for each kernel, and those of older kernels get the vfio "
+        "modules too as soon as they are made anew",
+        fix=_way_back(setup) if scenario else "add a menu entry with module_blacklist=vfio_pci",
+        source=facts.source,
+    )
+
+
+def _way_back(setup: Setup) -> str:
+    if setup.host.bootloader == "uki":
+        return "choose the image without passthrough in the menu, which the preset of the bundle makes"
+    return "choose `Without passthrough` in the menu, which the bundle adds; verify --boot fallback proves it"
 
 
 RULES: tuple[Rule, ...] = (modconf_missing, hook_unknown, no_fallback)

@@ -1,4 +1,4 @@
-"""DB6xx: the guest's machine type against the QEMU of the host."""
+"""DB60x: the guest's machine type against the QEMU of the host."""
 
 from __future__ import annotations
 
@@ -6,99 +6,153 @@ from collections.abc import Iterator
 
 from pipeline.facts import machines
 from pipeline.facts.machines import Status
-from pipeline.lint.finding import Finding, Rule, Severity
-from pipeline.plan import Plan
-from pipeline.scenario import Loaded
+from pipeline.lint.edit import Edit, replace
+from pipeline.lint.finding import Severity
+from pipeline.lint.rule import Problem, Rule, rule
+from pipeline.plan.model import Written
+from pipeline.setup import Setup
 
 _HELP = "qemu-system-x86_64 -machine help, measured with 7.2, 10.0 and 11.1"
+_EVERY = "every QEMU release that is known here"
 
 
-def machine_unusable(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
-    """DB601, DB602, DB603: the host's QEMU does not know, no longer has or does not yet have the type."""
-    machine, qemu = plan.guest.machine, plan.host.qemu
-    if not _pinned_q35(machine.value):
-        return
-    status = machines.status(machine.value, qemu=qemu)
-    code, found, source = {
-        Status.UNKNOWN: ("DB601", f"no QEMU has a machine type {machine.value}", _HELP),
-        Status.REMOVED: ("DB602", f"QEMU {qemu} no longer has {machine.value}", machines.policy_source()),
-        Status.NOT_YET: ("DB603", f"QEMU {qemu} does not have {machine.value} yet", _HELP),
-    }.get(status, ("", "", ""))
-    if code:
-        yield Finding(
-            code=code,
-            severity=Severity.ERROR,
-            place=machine.place,
-            found=found,
-            why=_with_note(machine.value, "QEMU refuses to start the guest: unsupported machine type"),
-            fix=_nearest(machine.value, qemu),
-            source=_with_note_source(machine.value, source),
-        )
+def _types(setup: Setup) -> Iterator[tuple[Written[str], str]]:
+    """The machine type of each domain with the host's QEMU release, where that is known."""
+    if setup.host.qemu:
+        for domain in setup.domains:
+            yield domain.machine, setup.host.qemu.value
 
 
-def machine_deprecated(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
-    """DB604, DB605: the host's QEMU has the type, but a newer one warns of it or has it no more."""
-    machine, qemu = plan.guest.machine, plan.host.qemu
-    status = machines.status(machine.value, qemu=qemu)
-    if status not in {Status.SUPPORTED, Status.DEPRECATED}:
-        return
+@rule("DB601", holds=_EVERY, source=_HELP)
+def machine_unknown(setup: Setup) -> Iterator[Problem]:
+    """No QEMU has such a machine type.
+
+    The name was mistyped; QEMU refuses to start the guest.
+    """
+    yield from _unusable(setup, Status.UNKNOWN, "no QEMU has a machine type {machine}", _HELP)
+
+
+@rule("DB602", holds=_EVERY, source=machines.policy_source())
+def machine_removed(setup: Setup) -> Iterator[Problem]:
+    """The host's QEMU no longer has the machine type.
+
+    Versioned machine types are deprecated after three years and removed after six, so a type that was pinned for a
+    reason of its day is gone some day. QEMU then refuses to start the guest.
+    """
+    yield from _unusable(
+        setup, Status.REMOVED, "QEMU {qemu} no longer has {machine}", machines.policy_source()
+    )
+
+
+@rule("DB603", holds=_EVERY, source=_HELP)
+def machine_not_yet(setup: Setup) -> Iterator[Problem]:
+    """The host's QEMU does not have the machine type yet.
+
+    The domain was written for a newer QEMU; this one refuses to start the guest.
+    """
+    yield from _unusable(setup, Status.NOT_YET, "QEMU {qemu} does not have {machine} yet", _HELP)
+
+
+def _unusable(setup: Setup, wanted: Status, found: str, source: str) -> Iterator[Problem]:
+    for machine, qemu in _types(setup):
+        if _pinned_q35(machine.value) and machines.status(machine.value, qemu=qemu) is wanted:
+            yield Problem(
+                severity=Severity.ERROR,
+                place=machine.place,
+                found=found.format(machine=machine.value, qemu=qemu),
+                why=_with_note(machine.value, "QEMU refuses to start the guest: unsupported machine type"),
+                fix=_nearest(machine.value, qemu),
+                edits=_to_nearest(machine, qemu),
+                source=_with_note_source(machine.value, source),
+            )
+
+
+@rule("DB604", holds="QEMU 9.1 and later", source=machines.policy_source())
+def machine_deprecated(setup: Setup) -> Iterator[Problem]:
+    """The host's QEMU calls the machine type deprecated.
+
+    It works, with a warning, and is removed three years later.
+    """
     newest = machines.newest_qemu()
-    if machines.status(machine.value, qemu=newest) is Status.REMOVED:
-        yield Finding(
-            code="DB605",
-            severity=Severity.WARNING,
-            place=machine.place,
-            found=f"QEMU {newest} no longer has {machine.value}",
-            why=_with_note(
-                machine.value,
-                f"it works with the host's QEMU {qemu}; after an upgrade the guest does not start",
-            ),
-            fix=_upgrade(machine.value, qemu, newest),
-            source=_with_note_source(machine.value, machines.policy_source()),
-        )
-    elif status is Status.DEPRECATED:
-        yield Finding(
-            code="DB604",
-            severity=Severity.WARNING,
-            place=machine.place,
-            found=f"QEMU {qemu} calls {machine.value} deprecated",
-            why=_with_note(machine.value, "a machine type is removed six years after its release"),
-            fix=_nearest(machine.value, qemu),
-            source=_with_note_source(machine.value, machines.policy_source()),
-        )
+    for machine, qemu in _types(setup):
+        if machines.status(machine.value, qemu=qemu) is not Status.DEPRECATED:
+            continue
+        if machines.status(machine.value, qemu=newest) is not Status.REMOVED:
+            yield Problem(
+                severity=Severity.WARNING,
+                place=machine.place,
+                found=f"QEMU {qemu} calls {machine.value} deprecated",
+                why=_with_note(machine.value, "a machine type is removed six years after its release"),
+                fix=_nearest(machine.value, qemu),
+                edits=_to_nearest(machine, qemu),
+                source=_with_note_source(machine.value, machines.policy_source()),
+            )
 
 
-def machine_unpinned(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
-    """DB606: the machine type has no version."""
-    machine, qemu = plan.guest.machine, plan.host.qemu
-    if machine.value == "q35":
-        newest = _newest(qemu)
-        yield Finding(
-            code="DB606",
-            severity=Severity.WARNING,
-            place=machine.place,
-            found="q35 is not pinned to a version",
-            why="it stands for the newest type of whatever QEMU defines the guest, so the guest's hardware "
-            "depends on when that was",
-            fix=f"write {newest}",
-            source="QEMU docs/system/target-i386.rst; libvirt docs/formatdomain.rst, os/type",
-        )
+@rule("DB605", holds="QEMU releases that still have the type", source=machines.policy_source())
+def machine_goes(setup: Setup) -> Iterator[Problem]:
+    """A newer QEMU no longer has the machine type.
+
+    It works until the package manager brings that release; then the guest does not start.
+    """
+    newest = machines.newest_qemu()
+    for machine, qemu in _types(setup):
+        usable = machines.status(machine.value, qemu=qemu) in {Status.SUPPORTED, Status.DEPRECATED}
+        if usable and machines.status(machine.value, qemu=newest) is Status.REMOVED:
+            yield Problem(
+                severity=Severity.WARNING,
+                place=machine.place,
+                found=f"QEMU {newest} no longer has {machine.value}",
+                why=_with_note(
+                    machine.value,
+                    f"it works with the host's QEMU {qemu}; after an upgrade the guest does not start",
+                ),
+                fix=_upgrade(machine.value, qemu, newest),
+                source=_with_note_source(machine.value, machines.policy_source()),
+            )
 
 
-def machine_without_pcie(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
-    """DB607: the machine type has no PCI Express."""
-    machine, qemu = plan.guest.machine, plan.host.qemu
-    if "i440fx" in machine.value:
-        yield Finding(
-            code="DB607",
-            severity=Severity.ERROR,
-            place=machine.place,
-            found=f"{machine.value} has no PCI Express",
-            why="the card would be a conventional PCI device without root port, and drivers of GPUs miss "
-            "what they look for there",
-            fix=f"write {_newest(qemu)}",
-            source="QEMU docs/pcie.txt; ArchWiki PCI passthrough via OVMF",
-        )
+@rule(
+    "DB606",
+    holds="every QEMU",
+    source="QEMU docs/system/target-i386.rst; libvirt docs/formatdomain.rst, os/type",
+)
+def machine_unpinned(setup: Setup) -> Iterator[Problem]:
+    """The machine type has no version.
+
+    `q35` stands for the newest type of whatever QEMU defines the guest, so the guest's hardware depends on when that
+    was; Windows may want to be activated anew.
+    """
+    for machine, qemu in _types(setup):
+        if machine.value == "q35":
+            newest = _newest(qemu)
+            yield Problem(
+                severity=Severity.WARNING,
+                place=machine.place,
+                found="q35 is not pinned to a version",
+                why="it stands for the newest type of whatever QEMU defines the guest, so the guest's hardware "
+                "depends on when that was",
+                fix=f"write {newest}",
+                edits=(replace(machine, newest),),
+            )
+
+
+@rule("DB607", holds="every QEMU", source="QEMU docs/pcie.txt; ArchWiki PCI passthrough via OVMF")
+def machine_without_pcie(setup: Setup) -> Iterator[Problem]:
+    """The machine type has no PCI Express.
+
+    The card would be a conventional PCI device without root port, and drivers of GPUs miss what they look for there.
+    """
+    for machine, qemu in _types(setup):
+        if "i440fx" in machine.value:
+            yield Problem(
+                severity=Severity.ERROR,
+                place=machine.place,
+                found=f"{machine.value} has no PCI Express",
+                why="the card would be a conventional PCI device without root port, and drivers of GPUs miss "
+                "what they look for there",
+                fix=f"write {_newest(qemu)}",
+            )
 
 
 def _pinned_q35(machine: str) -> bool:
@@ -117,6 +171,11 @@ def _upgrade(machine: str, qemu: str, newest: str) -> str:
     return f"keep it with QEMU {qemu}; with QEMU {newest} write {near}, the nearest that it has"
 
 
+def _to_nearest(machine: Written[str], qemu: str) -> tuple[Edit, ...]:
+    near = machines.nearest(machine.value, qemu=qemu)
+    return (replace(machine, near),) if near else ()
+
+
 def _nearest(machine: str, qemu: str) -> str:
     near = machines.nearest(machine, qemu=qemu)
     return f"write {near}, the nearest that QEMU {qemu} has" if near else f"see {_HELP}"
@@ -132,4 +191,12 @@ def _with_note_source(machine: str, text: str) -> str:
     return f"{text}; {note.source}" if note else text
 
 
-RULES: tuple[Rule, ...] = (machine_unusable, machine_deprecated, machine_unpinned, machine_without_pcie)
+RULES: tuple[Rule, ...] = (
+    machine_unknown,
+    machine_removed,
+    machine_not_yet,
+    machine_deprecated,
+    machine_goes,
+    machine_unpinned,
+    machine_without_pcie,
+)

@@ -6,16 +6,14 @@ from collections.abc import Iterator
 
 from pipeline.facts.initramfs import Generator, generator
 from pipeline.facts.kernels import built_in, canonical, removal
-from pipeline.lint.finding import Finding, Rule, Severity
-from pipeline.plan import Plan
-from pipeline.scenario import Loaded
+from pipeline.lint.edit import add_after, remove
+from pipeline.lint.finding import Severity
+from pipeline.lint.rule import Problem, Rule, rule
+from pipeline.setup import Setup
+from pipeline.setup.model import Initramfs, Origin
 
 _BUILD = "measured: mkinitcpio v41 with kernels 6.1 and 6.12"
 _ORDER = "measured: mkinitcpio v41, a GPU driver before vfio-pci in MODULES gets the card"
-
-
-def _tool(plan: Plan) -> Generator:
-    return generator(plan.host.generator)
 
 
 def _list(tool: Generator) -> str:
@@ -23,14 +21,36 @@ def _list(tool: Generator) -> str:
     return tool.modules.partition(" of ")[0]
 
 
-def module_gone(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
-    """DB201: the kernel no longer has the module."""
-    for module in plan.host.modules:
-        gone = removal(module.value, kernel=plan.host.kernel)
+def _measured(tool: Generator, with_mkinitcpio: str) -> str:
+    """What a statement about a generator rests on."""
+    return with_mkinitcpio if tool.name == "mkinitcpio" else tool.source
+
+
+def _known(initramfs: Initramfs | None) -> tuple[Initramfs, Generator] | None:
+    """The initramfs with the facts about its generator, None where either is not known."""
+    if initramfs is None:
+        return None
+    try:
+        return initramfs, generator(initramfs.generator)
+    except LookupError:
+        return None
+
+
+@rule("DB201", holds="kernels from the release that removed the module", source=_BUILD)
+def module_gone(setup: Setup) -> Iterator[Problem]:
+    """The kernel no longer has the module.
+
+    Guides keep naming `vfio_virqfd`, which is part of `vfio.ko` since kernel 6.2. mkinitcpio then ends with an error
+    although it writes the image, and whoever trusts the exit status does not reboot into it.
+    """
+    known, kernel = _known(setup.host.initramfs), setup.host.kernel
+    if known is None or kernel is None:
+        return
+    initramfs, tool = known
+    for module in initramfs.modules:
+        gone = removal(module.value, kernel=kernel.value)
         if gone is None:
             continue
-        found = f"kernel {plan.host.kernel} has no module {gone.name}: {gone.reason} since {gone.removed_in}"
-        tool = _tool(plan)
         if not tool.missing:
             severity, why = (
                 Severity.NOTE,
@@ -42,75 +62,97 @@ def module_gone(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
             severity = Severity.ERROR
             message = tool.missing.format(module=module.value)
             why = f'{tool.name} ends with "{message}" and exit status 1, although it writes the image'
-        yield Finding(
-            code="DB201",
+        yield Problem(
             severity=severity,
             place=module.place,
-            found=found,
+            found=f"kernel {kernel.value} has no module {gone.name}: {gone.reason} since {gone.removed_in}",
             why=why,
             fix=f"remove {module.value}",
+            edits=(remove(module),),
             source=f"{gone.source}; {_measured(tool, _BUILD)}",
         )
 
 
-def _measured(tool: Generator, with_mkinitcpio: str) -> str:
-    """What a statement about a generator rests on."""
-    return with_mkinitcpio if tool.name == "mkinitcpio" else tool.source
+@rule("DB202", holds="every kernel; mkinitcpio, dracut and initramfs-tools", source=_BUILD)
+def vfio_missing(setup: Setup) -> Iterator[Problem]:
+    """vfio_pci is not among the modules that are loaded early.
+
+    It is then not in the image, and the drivers of the host take the functions first. A softdep in modprobe.d does not
+    bring it in: softdeps are followed when a module is loaded, not when the image is made.
+    """
+    known = _known(setup.host.initramfs)
+    if known is None or setup.host.until_guest_starts or not (setup.board is None or setup.board.passed):
+        return
+    initramfs, tool = known
+    if "vfio_pci" in {canonical(module.value) for module in initramfs.modules}:
+        return
+    derived = ", or leave out host.initramfs.modules to have them derived" * (setup.origin is Origin.SCENARIO)
+    yield Problem(
+        severity=Severity.ERROR,
+        place=initramfs.modules_where,
+        found=f"vfio_pci is not in {_list(tool)}",
+        why="it is then not in the image, and the drivers of the host take the functions first; "
+        "softdeps in modprobe.d do not bring it in",
+        fix=f"add vfio_pci{derived}",
+        edits=(add_after(initramfs.modules[-1], "vfio_pci"),) if initramfs.modules else (),
+        source=_measured(tool, _BUILD),
+    )
 
 
-def vfio_missing(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
-    """DB202: vfio_pci is not among the modules that are loaded early."""
-    tool = _tool(plan)
-    if "vfio_pci" not in {canonical(module.value) for module in plan.host.modules}:
-        yield Finding(
-            code="DB202",
-            severity=Severity.ERROR,
-            place=loaded.source.place(("host", "initramfs", "modules")),
-            found=f"vfio_pci is not in {_list(tool)}",
-            why="it is then not in the image, and the drivers of the host take the functions first; "
-            "softdeps in modprobe.d do not bring it in",
-            fix="add vfio_pci, or leave out host.initramfs.modules to have them derived",
-            source=_measured(tool, _BUILD),
-        )
+@rule("DB203", holds="every kernel; mkinitcpio, dracut and initramfs-tools", source=_ORDER)
+def driver_first(setup: Setup) -> Iterator[Problem]:
+    """A driver that wants a passed-through function is loaded before vfio_pci.
 
-
-def driver_first(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
-    """DB203: a driver that wants a passed-through function is loaded before vfio_pci."""
-    tool = _tool(plan)
-    names = [canonical(module.value) for module in plan.host.modules]
+    Early modules are loaded in the order of the list, whatever the order of HOOKS. A GPU that its driver has started
+    often cannot be handed over without a reset.
+    """
+    known, board = _known(setup.host.initramfs), setup.board
+    if known is None or board is None or setup.host.until_guest_starts:
+        return
+    initramfs, tool = known
+    names = [canonical(module.value) for module in initramfs.modules]
     if "vfio_pci" not in names:
         return
     rivals = {
-        canonical(driver): function for function in reversed(plan.passed) for driver in function.drivers
+        canonical(driver): function for function in reversed(board.passed) for driver in function.drivers
     }
-    for module in plan.host.modules[: names.index("vfio_pci")]:
+    for module in initramfs.modules[: names.index("vfio_pci")]:
         function = rivals.get(canonical(module.value))
         if function:
-            yield Finding(
-                code="DB203",
+            yield Problem(
                 severity=Severity.ERROR,
                 place=module.place,
                 found=f"{module.value} comes before vfio_pci in {_list(tool)} and takes {function.address}",
                 why=f"modules are loaded in the order of {_list(tool)}"
-                + (", whatever the order of HOOKS" if plan.host.hooks else "")
+                + (", whatever the order of HOOKS" if initramfs.hooks else "")
                 + "; a GPU that its driver has started often cannot be handed over without a reset",
                 fix=f"put vfio_pci before {module.value}",
+                edits=(
+                    remove(module),
+                    add_after(initramfs.modules[names.index("vfio_pci")], module.value),
+                ),
                 source=_measured(tool, _ORDER),
             )
 
 
-def driver_built_in(plan: Plan, loaded: Loaded) -> Iterator[Finding]:
-    """DB204: a driver that wants a passed-through function is no module but part of the kernel."""
-    distribution = plan.host.distribution.distribution
-    fixed = built_in(distribution, plan.host.kernel)
-    for function in plan.passed:
+@rule("DB204", holds="kernels whose configuration builds the driver in", source="the distribution's kernel")
+def driver_built_in(setup: Setup) -> Iterator[Problem]:
+    """A driver that wants a passed-through function is no module but part of the kernel.
+
+    Neither `ids=` nor a softdep comes before a driver that needs no loading: it has the function before the initramfs
+    is even unpacked.
+    """
+    board, kernel, distribution = setup.board, setup.host.kernel, setup.host.distribution
+    if board is None or kernel is None or distribution is None:
+        return
+    fixed = built_in(distribution, kernel.value)
+    for function in board.passed:
         for driver in function.drivers:
             if canonical(driver) in fixed:
-                yield Finding(
-                    code="DB204",
+                yield Problem(
                     severity=Severity.WARNING,
                     place=function.place,
-                    found=f"{driver} is built into {distribution}'s kernel {plan.host.kernel} and takes "
+                    found=f"{driver} is built into {distribution}'s kernel {kernel.value} and takes "
                     f"{function.address} before vfio-pci is loaded",
                     why="neither ids= nor a softdep comes before a driver that needs no loading",
                     fix=f"let libvirt (managed='yes') take {function.address} from {driver} when the guest "

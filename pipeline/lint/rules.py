@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pipeline.lint import bootloader, grouping, guest, ids, initramfs, kernel, machine, modules
-from pipeline.lint.finding import Finding, Rule
-from pipeline.plan import Plan
-from pipeline.scenario import Loaded
+from pipeline.lint.finding import Finding
+from pipeline.lint.rule import Rule
+from pipeline.setup import Setup
 
 RULES: tuple[Rule, ...] = (
     *ids.RULES,
@@ -19,9 +19,9 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def lint(loaded: Loaded, plan: Plan) -> tuple[Finding, ...]:
-    """Everything that the rules find, the worst first, then in the order of the scenario."""
-    found = [finding for rule in RULES for finding in rule(plan, loaded)]
+def lint(setup: Setup) -> tuple[Finding, ...]:
+    """Everything that the rules find, the worst first, then in the order of the files."""
+    found = [finding for rule in RULES for finding in rule(setup)]
     return tuple(sorted(found, key=_order))
 
 
