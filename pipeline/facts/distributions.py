@@ -97,7 +97,7 @@ def _values(entry: Mapping[str, Any], kernel: str) -> dict[str, Any]:
 @cache
 def ovmf_elsewhere() -> Mapping[str, str]:
     """Firmware images of every generation that is known, each with the name of a distribution that has it."""
-    known = {}
+    known: dict[str, str] = {}
     for file in sorted((files("pipeline.facts") / "data/distributions").iterdir(), key=lambda one: one.name):
         name = file.name.removesuffix(".toml")
         for entry in table(f"distributions/{name}")["generation"]:
