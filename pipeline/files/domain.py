@@ -21,6 +21,8 @@ _KINDS = {"kvm", "qemu"}
 _QEMU = "{http://libvirt.org/schemas/domain/qemu/1.0}"
 _OSINFO = "{http://libosinfo.org/xmlns/libvirt/domain/1.0}os"
 _VCPUS = 4096
+# Of all pins together: a mask of 16384 processors for each of thousands of vcpus would fill the memory.
+_PINNED = 1 << 19
 _HINT = "`virsh dumpxml NAME` prints a domain; `virt-xml-validate FILE domain` checks a file"
 
 
@@ -34,7 +36,7 @@ def read_domains(data: bytes, *, shown: str) -> tuple[Domain, ...]:
     root = Element(document.root, document)
     found = (root,) if root.tag == "domain" else tuple(root.all("domain")) if root.tag in _WRAPPERS else ()
     if not found:
-        raise BadInput(f"<{root.tag}> is no libvirt domain", place=root.place, hint=_HINT)
+        raise BadInput(f"<{root.tag[:40]}> is no libvirt domain", place=root.place, hint=_HINT)
     return tuple(_domain(one) for one in found)
 
 
@@ -42,7 +44,7 @@ def _domain(root: Element) -> Domain:
     kind = root.get("type") or ""
     if kind not in _KINDS:
         raise BadInput(
-            f"a domain of type {kind!r} is no guest of QEMU",
+            f"a domain of type {kind[:40]!r} is no guest of QEMU",
             place=root.at("type"),
             hint="a PCI function can be given to domains of type kvm or qemu",
         )
@@ -202,10 +204,14 @@ def _irqchip(root: Element) -> Written[str] | None:
 def _pins(root: Element, threads: int) -> Iterator[Pin]:
     """The pins of the vcpus, by `<vcpu cpuset=…>` where one has none of its own, and those of the emulator."""
     own: dict[int, Pin] = {}
+    size = 0
     for one in root.below("cputune", "vcpupin"):
         vcpu = one.number("vcpu", numbers.decimal)
         cpus = one.number("cpuset", numbers.cpuset)
         if vcpu is not None and cpus is not None:
+            size += len(cpus)
+            if size > _PINNED:
+                raise BadInput(f"more than {_PINNED} processors in pins", place=one.place, hint=_HINT)
             own[vcpu] = Pin(vcpu=vcpu, cpus=cpus, place=one.place)
     everywhere = root.child("vcpu")
     shared = everywhere.number("cpuset", numbers.cpuset) if everywhere else None
@@ -213,7 +219,7 @@ def _pins(root: Element, threads: int) -> Iterator[Pin]:
         for vcpu in range(threads):
             own.setdefault(vcpu, Pin(vcpu=vcpu, cpus=shared, place=everywhere.at("cpuset")))
     yield from (own[vcpu] for vcpu in sorted(own))
-    for one in root.below("cputune", "emulatorpin"):
+    for one in [*root.below("cputune", "emulatorpin")][:1]:
         cpus = one.number("cpuset", numbers.cpuset)
         if cpus is not None:
             yield Pin(vcpu=None, cpus=cpus, place=one.place)

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 SIZE_LIMIT = 4 << 20
 DEPTH_LIMIT = 64
-ELEMENT_LIMIT = 20_000
+ELEMENT_LIMIT = 5_000
 TAG_LIMIT = 1 << 16
+LINE_LIMIT = 100_000
 
 # Of a line that a message shows.
 _LONGEST_LINE = 500
@@ -28,6 +29,7 @@ _LONGEST_LINE = 500
 # Possessive: a tag that does not end costs one pass, not one for each of its characters.
 _TAG = re.compile(r"""<[^\s/<>!?"']++[^<>"']*+(?:"[^<"]*+"[^<>"']*+|'[^<']*+'[^<>"']*+)*+>""")
 _ATTRIBUTE = re.compile(r"""([^\s=<>/"']++)\s*+=\s*+(?:"([^"]*+)"|'([^']*+)')""")
+_SPACE = re.compile(r"\s*+")
 _SKIPPED = (("<!--", "-->"), ("<![CDATA[", "]]>"), ("<?", "?>"))
 
 
@@ -55,10 +57,8 @@ class Document:
         tag = _TAG.match(self._text, self._starts[element])
         if tag is None or not (element.text or "").strip():
             return self.place(element)
-        end = tag.end()
-        while self._text[end : end + 1].isspace():
-            end += 1
-        return _place(self._text, self._lines, end, self.shown)
+        text = _SPACE.match(self._text, tag.end())
+        return _place(self._text, self._lines, text.end() if text else tag.end(), self.shown)
 
 
 def parse(data: bytes, *, shown: str) -> Document:
@@ -74,6 +74,8 @@ def parse(data: bytes, *, shown: str) -> Document:
             f"larger than {SIZE_LIMIT >> 20} MiB", place=Place(file=shown), hint="is it the right file?"
         )
     text = _decoded(data, shown)
+    if text.count("\n") >= LINE_LIMIT:
+        raise BadInput(f"more than {LINE_LIMIT} lines", place=Place(file=shown), hint="is it the right file?")
     lines = (0, *(match.end() for match in re.finditer("\n", text)))
     starts = tuple(_starts(text, lines, shown))
     parser = etree.XMLParser(
@@ -159,5 +161,6 @@ def _place(text: str, lines: tuple[int, ...], at: int, shown: str) -> Place:
 def _line(text: str, lines: tuple[int, ...], number: int) -> str:
     if number > len(lines):
         return ""
+    start = lines[number - 1]
     end = lines[number] if number < len(lines) else len(text)
-    return text[lines[number - 1] : end].strip()[:_LONGEST_LINE]
+    return text[start : min(end, start + _LONGEST_LINE)].strip()

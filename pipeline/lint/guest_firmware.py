@@ -217,7 +217,8 @@ def _with_secure_boot(loader: Written[str] | None, facts: Distribution | None) -
     for path in sorted(facts.ovmf_images) if facts else ():
         image = firmware.image(path)
         if image and image.secure_boot and ".secboot." in path and (old is None or image.size == old.size):
-            return f"<loader readonly='yes' secure='yes' type='pflash'>{path}</loader>, and <smm state='on'/> in <features>"
+            loader = f"<loader readonly='yes' secure='yes' type='pflash'>{path}</loader>"
+            return f"{loader}, and <smm state='on'/> in <features>"
     return "<os firmware='efi'> with <feature enabled='yes' name='secure-boot'/>"
 
 
@@ -241,7 +242,7 @@ def bios_with_gpu(setup: Setup) -> Iterator[Problem]:
                 severity=Severity.WARNING if alone else Severity.NOTE,
                 place=one.place,
                 found=f"{domain.name} has BIOS firmware and gets {function.address}",
-                why="SeaBIOS needs the BIOS part of the card's ROM, which newer cards leave out, and the host's VGA range",
+                why="SeaBIOS needs the BIOS part of the card's ROM, which newer cards leave out, and the VGA range",
                 fix="define the guest with <os firmware='efi'>; an installed system has to be made to boot by UEFI",
             )
 
