@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
-from pipeline.lint import bootloader, grouping, guest, ids, initramfs, kernel, machine, modules
+from pipeline.lint import (
+    acs,
+    blacklists,
+    bootloader,
+    framebuffer,
+    grouping,
+    guest,
+    ids,
+    images,
+    initramfs,
+    kernel,
+    load_order,
+    loaders,
+    machine,
+    modules,
+    options,
+    parameters,
+    softdeps,
+)
 from pipeline.lint.finding import Finding
 from pipeline.lint.rule import Rule
 from pipeline.setup import Setup
 
 RULES: tuple[Rule, ...] = (
     *ids.RULES,
+    *options.RULES,
+    *blacklists.RULES,
+    *softdeps.RULES,
     *modules.RULES,
+    *load_order.RULES,
+    *framebuffer.RULES,
     *initramfs.RULES,
+    *images.RULES,
     *bootloader.RULES,
+    *parameters.RULES,
+    *loaders.RULES,
     *grouping.RULES,
+    *acs.RULES,
     *machine.RULES,
     *kernel.RULES,
     *guest.RULES,
