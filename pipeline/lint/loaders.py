@@ -119,7 +119,7 @@ def grub_cfg_elsewhere(setup: Setup) -> Iterator[Problem]:
                 continue
             target = option(words, "-o", "--output")
             stub = host.distribution == "fedora" and (target or "").startswith("/boot/efi/EFI/")
-            if target is None and ">" in command.value:
+            if target is None and set(">|") & set(f"{command.value}{command.place.text}"):
                 continue
             if target == host.facts.grub_cfg or target in _LINKS:
                 continue
