@@ -41,6 +41,23 @@ def unordered(setup: Setup) -> list[tuple[Function, str]]:
     return found
 
 
+def uncontested(setup: Setup, *, screens_only: bool = False) -> bool:
+    """Whether vfio-pci is loaded after boot and finds the functions without a driver: all of theirs are blacklisted.
+
+    With `screens_only` that is asked of graphics alone.
+    """
+    initramfs, board = setup.host.initramfs, setup.board
+    if initramfs is None or board is None or not board.passed:
+        return False
+    out = {module for module, _ in kept_out(setup)}
+    return "vfio_pci" in {canonical(module.value) for module in initramfs.after_boot} and all(
+        canonical(driver) in out
+        for function in board.passed
+        for driver in function.drivers
+        if function.class_code.startswith("03") or not screens_only
+    )
+
+
 @rule("DB205", holds="every kernel; mkinitcpio, dracut and initramfs-tools", source=_ORDER)
 def driver_brought_first(setup: Setup) -> Iterator[Problem]:
     """A module before vfio_pci brings the driver of a passed-through function with it.
@@ -82,6 +99,8 @@ def loaded_after_boot(setup: Setup) -> Iterator[Problem]:
     """
     initramfs = setup.host.initramfs
     if initramfs is None or setup.host.until_guest_starts or early(setup) or late(setup):
+        return
+    if uncontested(setup):
         return
     for module in initramfs.after_boot if rivals(setup) else ():
         if canonical(module.value) == "vfio_pci":

@@ -140,8 +140,9 @@ def option_unknown(setup: Setup) -> Iterator[Problem]:
         if key in known:
             continue
         blank = _PAIR.match(key) is not None
+        missed = blank and any(takes(key.lower(), one) for one in (setup.board.passed if setup.board else ()))
         yield Problem(
-            severity=Severity.WARNING,
+            severity=Severity.ERROR if missed else Severity.WARNING,
             place=written.place,
             found=f"{key} is not an option of vfio-pci",
             why="a blank ended the list of ids before it, so vfio-pci does not see it"

@@ -66,6 +66,23 @@ def test_loaded_after_boot() -> None:
     assert brief(load_order.loaded_after_boot, initramfs(of(), modules=(), after_boot=words("kvmgt"))) == []
 
 
+# Everything after boot, and blacklists that keep the functions free until then: Proxmox's guide.
+WAITING = initramfs(of(), modules=(), after_boot=words("vfio_pci", file="etc/modules"))
+
+
+def test_blacklists_keep_the_functions_free_until_vfio_pci_is_there() -> None:
+    free = modprobe(WAITING, blacklists=words("amdgpu", "snd-hda-intel"))
+    assert brief(modules.vfio_missing, free) == brief(load_order.loaded_after_boot, free) == []
+    sound = modprobe(WAITING, blacklists=words("amdgpu"))
+    assert [severity for severity, _ in brief(modules.vfio_missing, sound)] == ["warning"]
+    assert len(brief(load_order.loaded_after_boot, sound)) == 1
+    for contested in (
+        modprobe(WAITING, blacklists=words("snd_hda_intel")),
+        initramfs(free, after_boot=words("vfio")),
+    ):
+        assert [severity for severity, _ in brief(modules.vfio_missing, contested)] == ["error"]
+
+
 @pytest.mark.parametrize("name", ["vfio-pic", "vfio_iommu_type_1", "vfio_pcie", "vfio_irqfd"])
 def test_a_module_that_no_kernel_has(name: str) -> None:
     (finding,) = complete(load_order.module_mistyped, loading("vfio_pci", name))
