@@ -190,13 +190,14 @@ def id_missing(setup: Setup) -> Iterator[Problem]:
         and not setup.host.overrides
     ):
         return  # a command loads vfio-pci, and what it does is not known
-    # DB108 speaks of ids that a blank took out of the list.
+    # DB107 speaks of a list that does not count, DB108 of ids that a blank took out of the list.
     ids = (
         *written_ids(setup),
         *(
-            Written(value=option.key.lower(), place=option.place)
+            Written(value=text.lower(), place=option.place)
             for option in modprobe.options
             if canonical(option.module) == "vfio_pci"
+            for text in (option.value.split(",") if option.key == "ids" else [option.key])
         ),
     )
     mistaken = {_meant(board, written.value) for written in ids}

@@ -28,8 +28,8 @@ def iommu_never_on(setup: Setup) -> Iterator[Problem]:
     and vfio-pci refuses every device with error -22.
     """
     host, line = setup.host, setup.host.command_line
-    if line is None or host.cpu_vendor is None or host.distribution is None:
-        return
+    if line is None or host.cpu_vendor is None or host.distribution is None or host.facts is None:
+        return  # a distribution that is only like one that is known may have kernels of its own
     if setup.origin is Origin.FILES and setup.board and setup.board.groups:
         return  # groups were seen on the machine, so its IOMMU is on
     known = iommu_default(host.cpu_vendor, distribution=host.distribution)
@@ -64,7 +64,7 @@ def integrated_left_out(setup: Setup) -> Iterator[Problem]:
     so no group, and vfio-pci refuses them.
     """
     host, line = setup.host, setup.host.command_line
-    if line is None or host.cpu_vendor is None or host.distribution is None:
+    if line is None or host.cpu_vendor is None or host.distribution is None or host.facts is None:
         return
     known = iommu_default(host.cpu_vendor, distribution=host.distribution)
     if known is None or not known.integrated:

@@ -37,6 +37,7 @@ def test_fedora_s_kernels_leave_it_off_too() -> None:
         line(of(), "quiet"),
         line(DEBIAN, "quiet"),
         host(line(INTEL, "quiet"), distribution="gentoo"),
+        host(line(INTEL, "quiet"), facts=None),
         replace(line(INTEL, "quiet"), origin=Origin.FILES),
     ],
 )
@@ -68,6 +69,7 @@ def test_integrated_graphics_of_debian_need_the_parameter() -> None:
         line(igpu(DEBIAN), "quiet"),
         line(igpu(INTEGRATED, bus=3), "quiet"),
         host(line(igpu(INTEGRATED), "quiet"), distribution="arch"),
+        host(line(igpu(INTEGRATED), "quiet"), facts=None),
         line(INTEL, "quiet"),
     ],
 )

@@ -131,6 +131,12 @@ def test_only_the_last_list_counts(setup: Setup, expected: list[tuple[str, str]]
     assert brief(options.ids_overridden, setup) == expected
 
 
+def test_an_id_in_a_list_that_does_not_count_is_not_missing_as_well() -> None:
+    lists = (option("vfio-pci", "ids", "1002:67ef"), option("vfio_pci", "ids", "1002:aae0", at=2))
+    assert brief(ids.id_missing, modprobe(of(), options=lists, vfio_ids=words("1002:aae0"))) == []
+    assert len(brief(ids.id_missing, modprobe(of(), options=lists[1:], vfio_ids=words("1002:aae0")))) == 1
+
+
 def test_options_that_vfio_pci_does_not_have() -> None:
     blank = modprobe(of(), options=(option("vfio-pci", "ids", "1002:67ef,"), option("vfio-pci", "1002:aae0")))
     (finding,) = complete(options.option_unknown, blank)
