@@ -214,7 +214,7 @@ def unsafe_interrupts(setup: Setup) -> Iterator[Problem]:
             )
 
 
-@rule("DB115", holds="kernels with pci-stub", source="kernel drivers/pci/pci-stub.c; drivers/vfio/group.c")
+@rule("DB115", holds="kernels with pci-stub", source="kernel drivers/pci/pci-stub.c")
 def held_by_stub(setup: Setup) -> Iterator[Problem]:
     """pci-stub is told to hold a function that is passed through.
 

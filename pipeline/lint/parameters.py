@@ -16,7 +16,7 @@ _PARAMETERS = "kernel Documentation/admin-guide/kernel-parameters.txt"
 _MAKERS = {"amd": "AMD", "intel": "Intel"}
 
 
-@rule("DB404", holds="every kernel", source=f"{_PARAMETERS}; NVIDIA/deepops issue 515")
+@rule("DB404", holds="every kernel", source=f"{_PARAMETERS}; Rushmore75/amd-passthrough-fix issue 1")
 def other_makers_iommu(setup: Setup) -> Iterator[Problem]:
     """The IOMMU of another maker is turned on.
 

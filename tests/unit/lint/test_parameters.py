@@ -46,6 +46,7 @@ def test_the_own_iommu(setup: Setup) -> None:
     [
         ("intel_iomu=on", "intel_iommu=on"),
         ("amd_iommmu=on", "amd_iommu=on"),
+        ("rd-driver-pre=vfio-pci", "rd.driver.pre=vfio-pci"),
         ("vfio.ids=1002:67ef", "vfio-pci.ids=1002:67ef"),
         ("vfio-pci.id=1002:67ef", "vfio-pci.ids=1002:67ef"),
         ("pci_acs_override=downstream", "pcie_acs_override=downstream"),
