@@ -10,7 +10,7 @@ from tree_sitter import Node
 
 from pipeline.errors import Place
 from pipeline.files.reader import Reader
-from pipeline.files.syntax import Script, TooLong, parse, walk
+from pipeline.files.syntax import NoScript, Script, parse, walk
 from pipeline.files.text import Text
 from pipeline.files.words import Dynamic, scalar
 from pipeline.plan.model import Written
@@ -43,7 +43,7 @@ def script(reader: Reader, text: Text) -> Script | None:
     """The syntax tree of a script; None, with a note, where it is too long."""
     try:
         return parse(text)
-    except TooLong as error:
+    except NoScript as error:
         reader.note(text.whole, f"not read: {error}")
         return None
 
