@@ -49,8 +49,8 @@ def script(reader: Reader, text: Text) -> Script | None:
 
 
 def text(reader: Reader, path: str) -> Text | None:
-    """The text of a script; None without a note where it is a program or holds no `#!`, which nobody reads here."""
-    data = reader.data(path)
+    """The text of a script; None without a note where it is a program, a directory or too large for a script."""
+    data = reader.data(path, quiet=True)
     if data is None or data.startswith(_BINARY) or b"\0" in data[:1024]:
         return None
     return reader.text(path)

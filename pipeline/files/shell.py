@@ -98,7 +98,7 @@ class Shell:
             end = node.start_byte
             for found in re.finditer(r"([A-Za-z_]\w*)\+?=", script.content):
                 if script.text.at(script.origins[found.start()]).line >= script.place(node).line:
-                    self._forget(found[1], script.place(node))
+                    self._set(found[1], None, array=True, place=where, added=False)
         for node in script.root.children:
             if node.start_byte >= end or (fault and node.end_byte > end):
                 break

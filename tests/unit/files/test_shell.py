@@ -191,6 +191,7 @@ def test_what_an_open_quote_swallows_has_no_value() -> None:
     run = Run('A=a\nGRUB_X="quiet\nMODULES=b\nB="c"\n')
     assert run.words("A") == ["a"]
     assert run.words("GRUB_X") is run.words("MODULES") is run.words("B") is None
+    assert not run.notes
 
 
 def test_a_script_that_is_too_long_is_not_read() -> None:
