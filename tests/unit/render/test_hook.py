@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass, replace
@@ -413,3 +414,40 @@ def test_an_old_libvirt_s_only_hook_is_shared() -> None:
     assert "etc/libvirt/hooks/qemu" in host_files(old)
     assert "one hook for all guests" in steps(old, domain="d").decode()
     assert "one hook for all guests" not in steps(PLAN, domain="d").decode()
+
+
+@pytest.mark.parametrize(
+    ("distribution", "loader"),
+    [
+        *((name, "grub") for name in ("manjaro", "arch", "debian", "fedora")),
+        *(("arch", loader) for loader in ("systemd-boot", "uki")),
+    ],
+)
+@pytest.mark.parametrize("extra", ["", "btrfs"])
+def test_every_shell_block_of_the_steps_parses(distribution: str, loader: str, extra: str) -> None:
+    root = "null" if loader == "grub" else "LABEL=root"
+    plan = resolve(
+        read(
+            "single-gpu",
+            settings=[
+                f"host.distribution={distribution}",
+                f"host.bootloader={loader}",
+                f"host.root={root}",
+                f"host.initramfs={{extra_modules: [{extra}]}}",
+            ],
+        )
+    )
+    document = steps(plan, domain="libvirt/win10.xml").decode()
+    blocks = re.findall(r"```sh\n(.*?)```", document, re.DOTALL)
+    assert len(blocks) == 9
+    for block in blocks:
+        assert block.strip()
+        subprocess.run(["sh", "-n"], input=block.encode(), check=True)
+    assert "\nls  2>" not in document
+    assert "\n\n\n" not in document
+    # The initramfs is made anew only where something in it changes.
+    tools = ("mkinitcpio -P", "dracut --force", "update-initramfs")
+    remade = any(tool in block for block in blocks for tool in tools)
+    assert remade is (bool(extra) or loader == "uki")
+    daemon = "virtqemud" if distribution == "fedora" else "libvirtd"
+    assert f"sudo systemctl try-restart {daemon}\n" in document
