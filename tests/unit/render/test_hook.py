@@ -132,8 +132,8 @@ def test_the_host_lets_go_and_takes_back_in_the_reverse_order(world: World) -> N
     assert world.text("sys/bus/platform/drivers/efi-framebuffer/unbind") == "efi-framebuffer.0\n"
     assert world.state.read_text().splitlines() == [
         "unit sddm.service",
-        "framebuffer efi-framebuffer efi-framebuffer.0",
         "console",
+        "framebuffer efi-framebuffer efi-framebuffer.0",
     ]
     world.console("vtcon0", "(S) dummy device", "as it was")
     done = world.hook(*RELEASE)
