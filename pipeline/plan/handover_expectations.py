@@ -103,7 +103,7 @@ def at_guest_start(
 ) -> Iterator[Expectation]:
     """That the guest gets the card while it runs, and the host has it again afterwards."""
     hook = f"/{handover.hook}"
-    see = f"see {hook} and `journalctl -t {TAG}`"
+    see = f"`journalctl -t {TAG}` says what it did"
     for function in passed:
         yield Expectation(
             check=Check.HANDED_OVER,
@@ -112,7 +112,8 @@ def at_guest_start(
             expected="vfio-pci",
             place=function.place,
             why="the guest runs and vfio-pci does not hold the function",
-            fix=f"give the domain a hostdev with managed='yes' whose source is {function.address}; {see}",
+            fix=f"give the domain a hostdev with managed='yes' whose source is {function.address}; {hook} leaves "
+            "that to libvirt",
         )
     unit = handover.display_manager
     if unit:
