@@ -14,6 +14,7 @@ from pipeline.files import (
     bootloader,
     commands,
     firmware,
+    hooks,
     initramfs,
     manifest,
     memory,
@@ -158,6 +159,7 @@ def read_tree(
         commands=commands.read(reader),
         firmware_files=firmware.files(reader),
         hugepages=memory.hugepages(reader, parameters),
+        until_guest_starts=not module_files.vfio_ids and not overrides and hooks.hand_over(reader),
     )
     return Setup(
         name=assumed.name or shown,
