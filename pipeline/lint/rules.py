@@ -20,12 +20,14 @@ from pipeline.lint import (
     machine,
     modules,
     pinning,
+    reading,
 )
 from pipeline.lint.finding import Finding
 from pipeline.lint.rule import Rule
 from pipeline.setup import Setup
 
 RULES: tuple[Rule, ...] = (
+    *reading.RULES,
     *ids.RULES,
     *modules.RULES,
     *initramfs.RULES,

@@ -220,8 +220,10 @@ def test_silent(settings: list[str]) -> None:
 
 def test_every_rule_is_seen_firing() -> None:
     codes = {code for _, expected in FIRING for code, _, _ in expected}
-    # Those over a domain are in test_guest_rules.py.
-    of_the_host = {rule.code for rule in RULES if rule.code < "DB650" or rule.code[:4] in {"DB70", "DB80"}}
+    # Those over a domain are in test_guest_rules.py, the one over what was not understood in test_reading.py.
+    of_the_host = {
+        rule.code for rule in RULES if "DB100" < rule.code < "DB650" or rule.code[:4] in {"DB70", "DB80"}
+    }
     assert codes | {"DB303"} == of_the_host
 
 
