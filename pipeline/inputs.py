@@ -30,6 +30,11 @@ class Target:
 class Input(Protocol):
     """One thing to lint. Files are named as the places of its set-up name them."""
 
+    @property
+    def shown(self) -> str:
+        """What stands for it as a whole: a file or a directory."""
+        ...
+
     def setup(self, changed: Mapping[str, str]) -> Setup:
         """The set-up, with the texts of some files in place of what is on disk; raises BadInput."""
         ...
@@ -46,6 +51,13 @@ class ScenarioInput:
     name: str
     base: Path
     settings: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """See Input."""
+        from pipeline import scenario as scenarios
+
+        return scenarios.shown(self.name)
 
     def setup(self, changed: Mapping[str, str]) -> Setup:
         """See Input."""
@@ -81,6 +93,11 @@ class FilesInput:
     kernel: str = ""
     qemu: str = ""
 
+    @property
+    def shown(self) -> str:
+        """See Input."""
+        return self.root or ", ".join(self.domains)
+
     def setup(self, changed: Mapping[str, str]) -> Setup:
         """See Input."""
         from pipeline.files import setup as files
@@ -96,7 +113,7 @@ class FilesInput:
                 domains={name: texts.get(name) or _bytes(self.base, name) for name in self.domains},
                 lspci=(self.lspci, _bytes(self.base, self.lspci)) if self.lspci else None,
             )
-        return setup if setup.name else replace(setup, name=", ".join(self.domains))
+        return setup if setup.name else replace(setup, name=self.shown)
 
     def target(self, file: str) -> Target | None:
         """See Input."""

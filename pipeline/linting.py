@@ -14,7 +14,7 @@ from pipeline.errors import BadInput, ExitCode
 from pipeline.inputs import Input, unknown
 from pipeline.lint import Finding, Severity, lint
 from pipeline.report import problems
-from pipeline.report.findings import Report
+from pipeline.report.findings import Part, Report
 from pipeline.setup import Setup
 
 _ROUNDS = 10
@@ -82,7 +82,7 @@ def _look(one: Input, report: Report, console: Console, fixing: Ask | None) -> t
             texts[file] = _read(one, file)
         return texts[file]
 
-    report.add(setup.name, found, text)
+    report.add(Part(name=setup.name, file=one.shown, texts=text), found)
     missing = unknown(setup)
     if missing:
         _say(console, f"{setup.name}: not known, so what needs it was not looked at: {', '.join(missing)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -15,11 +16,20 @@ from pipeline.report import problems
 Write = Callable[[str], object]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """One input: its name, the file that stands for it as a whole, and the texts of its files, None where not known."""
+
+    name: str
+    file: str
+    texts: Callable[[str], str | None]
+
+
 class Report(Protocol):
     """Takes the findings of one input after another."""
 
-    def add(self, name: str, findings: Sequence[Finding], texts: Callable[[str], str | None]) -> None:
-        """Write the findings of the input `name`; `texts` are the contents of its files."""
+    def add(self, part: Part, findings: Sequence[Finding]) -> None:
+        """Write the findings of an input."""
         ...
 
     def end(self) -> None:
@@ -35,14 +45,14 @@ class Terminal:
         self._inputs = 0
         self._counts = dict.fromkeys(Severity, 0)
 
-    def add(self, name: str, findings: Sequence[Finding], texts: Callable[[str], str | None]) -> None:
+    def add(self, part: Part, findings: Sequence[Finding]) -> None:
         """See Report."""
         problems.findings(self._console, findings)
         counts = {kind: sum(one.severity is kind for one in findings) for kind in Severity}
         self._inputs += 1
         for kind, count in counts.items():
             self._counts[kind] += count
-        self._say(name, counts)
+        self._say(part.name, counts)
 
     def end(self) -> None:
         """See Report."""
@@ -63,7 +73,7 @@ class Annotations:
         self._write = write
         self._annotation = annotation
 
-    def add(self, name: str, findings: Sequence[Finding], texts: Callable[[str], str | None]) -> None:
+    def add(self, part: Part, findings: Sequence[Finding]) -> None:
         """See Report."""
         for one in findings:
             self._write(f"{self._annotation(one)}\n")
@@ -105,7 +115,7 @@ class Json:
         self._finding = finding
         self._items = _Items(write, depth=0, before="", behind="")
 
-    def add(self, name: str, findings: Sequence[Finding], texts: Callable[[str], str | None]) -> None:
+    def add(self, part: Part, findings: Sequence[Finding]) -> None:
         """See Report."""
         for one in findings:
             self._items.add(self._finding(one))
@@ -127,9 +137,9 @@ class Sarif:
         before, _, behind = json.dumps(document, indent=2, ensure_ascii=False).rpartition("[]")
         self._items = _Items(write, depth=3, before=before, behind=behind)
 
-    def add(self, name: str, findings: Sequence[Finding], texts: Callable[[str], str | None]) -> None:
+    def add(self, part: Part, findings: Sequence[Finding]) -> None:
         """See Report."""
-        for one in self._sarif.results(findings, texts):
+        for one in self._sarif.results(findings, part.texts, whole=part.file):
             self._items.add(one)
 
     def end(self) -> None:

@@ -35,10 +35,10 @@ def tool() -> dict[str, Any]:
     return {"driver": {"name": "dryboot", "rules": [_rule(rule) for rule in RULES]}}
 
 
-def results(findings: Iterable[Finding], texts: Texts) -> list[dict[str, Any]]:
-    """The findings of one input."""
+def results(findings: Iterable[Finding], texts: Texts, *, whole: str) -> list[dict[str, Any]]:
+    """The findings of one input; those that stand in no file are shown on the first line of `whole`."""
     seen: Counter[str] = Counter()
-    return [_result(one, texts, seen) for one in findings]
+    return [_result(one, texts, whole, seen) for one in findings]
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
 _INDEX = {rule.code: number for number, rule in enumerate(RULES)}
 
 
-def _result(one: Finding, texts: Texts, seen: Counter[str]) -> dict[str, Any]:
+def _result(one: Finding, texts: Texts, whole: str, seen: Counter[str]) -> dict[str, Any]:
     message = f"{one.found}\nwhy: {one.why}\nfix: {one.fix}\nsource: {one.source}"
     print_of_it = _fingerprint(one)
     seen[print_of_it] += 1
@@ -64,7 +64,7 @@ def _result(one: Finding, texts: Texts, seen: Counter[str]) -> dict[str, Any]:
         "ruleIndex": _INDEX[one.code],
         "level": _LEVELS[one.severity],
         "message": {"text": plain(message)},
-        "locations": [_location(one)],
+        "locations": [_location(one, whole)],
         "partialFingerprints": {"dryboot/v1": f"{print_of_it}:{seen[print_of_it]}"},
     }
     changes = _changes(one, texts)
@@ -79,18 +79,21 @@ def _fingerprint(one: Finding) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _location(one: Finding) -> dict[str, Any]:
+def _location(one: Finding, whole: str) -> dict[str, Any]:
     place = one.place
-    if not place.file or place.file.startswith("--"):
-        return {"logicalLocations": [{"fullyQualifiedName": plain(place.file), "kind": "parameter"}]}
-    # Code hosts want a line; a finding about a file as such is shown on its first.
+    if place.file.startswith("--"):
+        return {
+            "physicalLocation": {"artifactLocation": {"uri": uri(whole)}, "region": {"startLine": 1}},
+            "logicalLocations": [{"fullyQualifiedName": plain(place.file), "kind": "parameter"}],
+        }
+    # Code hosts refuse results without file and line; a finding about a file as such is shown on its first.
     region: dict[str, Any] = {"startLine": place.line or 1}
     if place.column:
         region["startColumn"] = place.column
         length = next((len(edit.old) for edit in one.edits if edit.old and _same(edit.place, place)), 0)
         if length:
             region["endColumn"] = place.column + length
-    return {"physicalLocation": {"artifactLocation": {"uri": uri(place.file)}, "region": region}}
+    return {"physicalLocation": {"artifactLocation": {"uri": uri(place.file or whole)}, "region": region}}
 
 
 def _same(one: Place, other: Place) -> bool:

@@ -155,6 +155,8 @@ def test_a_mend_with_which_the_input_could_not_be_read_is_not_made(own: Run) -> 
     real = ScenarioInput(name="./own.yaml", base=own.base)
 
     class Picky:
+        shown = "./own.yaml"
+
         def setup(self, changed) -> Setup:
             if changed:
                 raise BadInput("no")
@@ -173,6 +175,7 @@ class Fixed:
     """An input that gives what it was made with."""
 
     def __init__(self, name: str, error: BadInput | None = None) -> None:
+        self.shown = name
         self.input = ScenarioInput(name=name, base=Path("/"))
         self.error = error
 

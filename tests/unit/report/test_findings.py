@@ -8,12 +8,12 @@ import pytest
 from rich.console import Console
 
 from pipeline.report import as_json
-from pipeline.report.findings import Annotations, Json, Report, Sarif, Terminal
+from pipeline.report.findings import Annotations, Json, Part, Report, Sarif, Terminal
 
 
 def filled(report: Report, *inputs) -> None:
     for name, findings in inputs:
-        report.add(name, findings, lambda file: None)
+        report.add(Part(name=name, file=name, texts=lambda file: None), findings)
     report.end()
 
 

@@ -31,7 +31,7 @@ FOUND = Finding(
 
 
 def result(one: Finding, text: str | None = TEXT):
-    (made,) = sarif.results([one], lambda file: text)
+    (made,) = sarif.results([one], lambda file: text, whole="s.yaml")
     return made
 
 
@@ -84,7 +84,10 @@ def test_a_replacement_makes_the_one_text_of_the_other(old: str, new: str) -> No
 
 def test_fingerprints_do_not_depend_on_the_line_and_tell_findings_apart() -> None:
     def fingerprints(*found: Finding) -> list[str]:
-        return [one["partialFingerprints"]["dryboot/v1"] for one in sarif.results(found, lambda file: None)]
+        return [
+            one["partialFingerprints"]["dryboot/v1"]
+            for one in sarif.results(found, lambda file: None, whole="s.yaml")
+        ]
 
     (first,) = fingerprints(FOUND)
     assert fingerprints(replace(FOUND, place=replace(PLACE, line=9))) == [first]
@@ -122,10 +125,13 @@ def test_a_uri_gives_the_name_back(name: str) -> None:
     assert unquote(made) == name
 
 
-def test_what_stands_in_no_file_has_a_logical_place() -> None:
+def test_what_stands_in_no_file_is_shown_on_the_whole() -> None:
     made = result(replace(FOUND, place=Place(file="--set host.kernel", text="x"), edits=()))
     assert made["locations"] == [
-        {"logicalLocations": [{"fullyQualifiedName": "--set host.kernel", "kind": "parameter"}]}
+        {
+            "physicalLocation": {"artifactLocation": {"uri": "s.yaml"}, "region": {"startLine": 1}},
+            "logicalLocations": [{"fullyQualifiedName": "--set host.kernel", "kind": "parameter"}],
+        }
     ]
 
 
