@@ -196,7 +196,8 @@ def _explain(code: str) -> ExitCode:
     rules = {rule.code: rule for rule in RULES}
     found = rules.get(code.upper())
     if found is None:
-        close = get_close_matches(code.upper(), rules, n=3, cutoff=0.5)
+        begun = [one for one in rules if code and one.startswith(code.upper())]
+        close = begun or get_close_matches(code.upper(), rules, n=3, cutoff=0.5)
         raise BadInput(
             f"there is no rule {code!r}",
             hint=f"is one of these meant: {', '.join(close)}?"

@@ -140,6 +140,7 @@ class _Changed:
         self.is_directory = tree.is_directory
         self.exists = tree.exists
         self.executable = tree.executable
+        self.target = tree.target
         self._read = tree.read
 
     def read(self, path: str, *, limit: int = _LIMIT) -> bytes | None:

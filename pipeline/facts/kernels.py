@@ -75,6 +75,28 @@ def iommu_parameters(vendor: str, *, distribution: str) -> tuple[str, ...]:
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IommuDefault:
+    """What is known of how a distribution's kernels turn the IOMMU on.
+
+    `integrated` is the parameter without which integrated graphics alone are left out, empty where they are not.
+    """
+
+    integrated: str
+    source: str
+
+
+def iommu_default(vendor: str, *, distribution: str) -> IommuDefault | None:
+    """The default of `distribution` for processors by `vendor`, None where nothing is known."""
+    for entry in table("kernels")["iommu"]:
+        if entry["vendor"] == vendor and distribution in entry["distributions"]:
+            return IommuDefault(
+                integrated=entry.get("integrated", ""),
+                source=entry["source"],
+            )
+    return None
+
+
 def turns_iommu_off(parameter: str, *, vendor: str) -> bool:
     """Whether a parameter such as `amd_iommu=off` leaves a processor by `vendor` without IOMMU."""
     name, _, value = parameter.partition("=")
@@ -113,6 +135,11 @@ def built_in(distribution: str, kernel: str) -> dict[str, str]:
     for entry in _configurations(distribution, kernel):
         found.update(dict.fromkeys(entry["drivers"], entry["source"]))
     return found
+
+
+def known(distribution: str) -> bool:
+    """Whether the configuration of any kernel of the distribution is known."""
+    return any(entry["distribution"] == distribution for entry in table("kernels")["built_in"])
 
 
 def _configurations(distribution: str, kernel: str) -> Iterator[dict[str, Any]]:

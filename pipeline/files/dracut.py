@@ -20,19 +20,23 @@ DROP_INS = "etc/dracut.conf.d"
 _FOLDERS = (DROP_INS, "usr/lib/dracut/dracut.conf.d")
 _FORCED, _ADDED, _OMITTED, _FILES = "force_drivers", "add_drivers", "omit_drivers", "install_items"
 _LISTS = (_FORCED, _ADDED, _OMITTED, _FILES)
+_HOST_ONLY = "hostonly"
+_WATCHED = (*_LISTS, _HOST_ONLY)
 _USUAL = f"{DROP_INS}/10-vfio.conf"
 
 
 def read(reader: Reader, *, parameters: tuple[Written[str], ...]) -> Initramfs:
     """What goes into the image, and what `parameters` of the kernel load early of it."""
-    shell = Shell(note=reader.note, watched=_LISTS.__contains__, own=_LISTS.__contains__)
+    shell = Shell(note=reader.note, watched=_WATCHED.__contains__, own=_WATCHED.__contains__)
     for path in (CONFIG, *in_effect(reader, _FOLDERS)):
         text = reader.text(path)
         if text:
             shell.run(text)
     for fault in shell.broken:
         reader.note(fault.place, fault.value)
-    omitted = {canonical(one.value) for one in shell.words(_OMITTED) or ()}
+    host_only = shell.text(_HOST_ONLY)
+    left_out = shell.words(_OMITTED) or ()
+    omitted = {canonical(one.value) for one in left_out}
     forced, added = (
         [one for one in shell.words(name) or () if canonical(one.value) not in omitted]
         for name in (_FORCED, _ADDED)
@@ -55,4 +59,6 @@ def read(reader: Reader, *, parameters: tuple[Written[str], ...]) -> Initramfs:
         hooks_where=reader.whole(CONFIG),
         files=shell.words(_FILES) or (),
         late=tuple(one for one in added if canonical(one.value) not in loaded),
+        omitted=left_out,
+        host_only=None if host_only is None else host_only.value == "yes",
     )

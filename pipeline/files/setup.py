@@ -134,7 +134,7 @@ def read_tree(
         board = replace(board, functions=functions)
     cpuinfo, meminfo = (_content(reader, f"proc/{one}") for one in ("cpuinfo", "meminfo"))
     host = Host(
-        distribution=name,
+        distribution=distribution or release.own(os_release) or name,
         facts=release.facts(
             name,
             year=year or assumed.year,

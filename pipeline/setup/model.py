@@ -130,7 +130,8 @@ class Initramfs:
     `modules_where` and `hooks_where` are the lines to put one into. `after_boot` are modules of modules-load.d and
     /etc/modules, which are loaded when the initramfs has been left. `fallback`: whether the preset makes a fallback
     image; None where not known or no preset. `late` are modules in the image that are loaded only when udev has loaded
-    the drivers of every device: the list of initramfs-tools, add_drivers of dracut.
+    the drivers of every device: the list of initramfs-tools, add_drivers of dracut. `omitted` are dracut's
+    omit_drivers, `host_only` its hostonly, None where nothing says it.
     """
 
     generator: str
@@ -143,6 +144,8 @@ class Initramfs:
     ignored: tuple[IgnoredFile, ...] = ()
     fallback: bool | None = None
     late: tuple[Written[str], ...] = ()
+    omitted: tuple[Written[str], ...] = ()
+    host_only: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -77,7 +77,10 @@ def test_built_in_drivers_depend_on_the_kernel() -> None:
     assert kernels.built_in("debian", "6.12") == {}
     assert kernels.driver_state("debian", "6.12", "xhci-pci").state == "module"
     assert kernels.driver_state("debian", "6.12", "simpledrm").state == "unknown"
-    assert kernels.driver_state("fedora", "6.12", "ahci").state == "unknown"
+    assert kernels.driver_state("fedora", "6.12", "ahci").state == "built-in"
+    assert kernels.driver_state("fedora", "6.12", "vfio-pci").state == "module"
+    assert kernels.driver_state("fedora", "5.4", "ahci").state == "unknown"
+    assert kernels.driver_state("ubuntu", "5.4", "vfio-pci").state == "built-in"
 
 
 def test_end_of_life() -> None:
@@ -99,6 +102,8 @@ def test_parameters() -> None:
     [
         ("1002:67ef", "030000", ("amdgpu",)),
         ("1002:5159", "0300", ("amdgpu", "radeon")),
+        ("1002:1304", "0300", ("amdgpu", "radeon")),
+        ("1002:15dd", "0300", ("amdgpu",)),
         ("1002:aae0", "0403", ("snd_hda_intel",)),
         ("10de:1b80", "0300", ("nouveau", "nvidia")),
         ("1022:15e0", "0c0330", ("xhci_pci",)),

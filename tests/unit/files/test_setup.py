@@ -309,7 +309,8 @@ def test_qemu(files: dict[str, str], expected: str | None) -> None:
     ("content", "name", "known"),
     [
         ('ID=debian\nVERSION_ID="12"\n', "debian", True),
-        ("ID=ubuntu\nID_LIKE=debian\n", "debian", False),
+        ("ID=ubuntu\nID_LIKE=debian\n", "ubuntu", False),
+        ('ID=linuxmint\nID_LIKE="ubuntu debian"\n', "debian", False),
         ('ID="endeavouros"\nID_LIKE="arch"\n', "arch", False),
         ("ID=gentoo\n", "gentoo", False),
         ('ID="unclosed\n', "unclosed", False),

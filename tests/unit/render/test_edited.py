@@ -52,3 +52,14 @@ def test_a_name_that_cannot_be_in_a_bundle_is_bad_input(tmp_path: Path) -> None:
     write(tmp_path, "etc/a name", b"")
     with pytest.raises(BadInput, match="cannot be the name of a file"):
         edited(BUNDLE, tmp_path)
+
+
+def test_a_program_that_is_not_executable_is_edited(tmp_path: Path) -> None:
+    hook, script = "etc/libvirt/hooks/qemu.d/win10-passthrough", "etc/grub.d/42_without_passthrough"
+    bundle = Bundle(files={hook: b"#!/bin/sh\n", script: b"#!/bin/sh\n"})
+    for path in (hook, script):
+        write(tmp_path, path, b"#!/bin/sh\n")
+    (tmp_path / script).chmod(0o755)
+    found, changed = edited(bundle, tmp_path)
+    assert (changed, dict(found.modes)) == ((hook,), {hook: 0o644})
+    assert not bundle.modes
