@@ -57,7 +57,7 @@ class ScenarioInput:
         """See Input."""
         from pipeline import scenario as scenarios
 
-        return scenarios.shown(self.name)
+        return scenarios.called(self.name)
 
     def setup(self, changed: Mapping[str, str]) -> Setup:
         """See Input."""

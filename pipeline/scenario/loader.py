@@ -60,10 +60,10 @@ def read(name: str, *, base: FilePath | None = None, settings: Iterable[str] = (
 
     A shipped one is named relative to the checkout, so that reports do not depend on where that is.
     """
-    return load(find(name, base=base), settings=settings, file=shown(name))
+    return load(find(name, base=base), settings=settings, file=called(name))
 
 
-def shown(name: str) -> str:
+def called(name: str) -> str:
     """What places call the file of a scenario."""
     return name if _is_path(name) else f"{SHIPPED.name}/{name}.yaml"
 
@@ -74,21 +74,21 @@ def load(path: FilePath, *, settings: Iterable[str] = (), file: str | None = Non
     `file` is what its places call the file. Raises BadInput with every error's place, the offending value
     and what is allowed.
     """
-    named = file or str(path)
+    shown = file or str(path)
     try:
         with path.open("rb") as stream:
             raw = stream.read(SIZE_LIMIT + 1)
     except OSError as error:
-        raise BadInput(f"cannot read the scenario: {error.strerror}", place=Place(file=named)) from None
+        raise BadInput(f"cannot read the scenario: {error.strerror}", place=Place(file=shown)) from None
     if len(raw) > SIZE_LIMIT:
-        raise BadInput(f"a scenario has at most {SIZE_LIMIT} bytes", place=Place(file=named))
+        raise BadInput(f"a scenario has at most {SIZE_LIMIT} bytes", place=Place(file=shown))
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         before = raw[: error.start].decode("utf-8")
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        raise BadInput("not UTF-8 text", place=Place(file=named, line=line, column=column)) from None
-    return loads(text, file=named, settings=settings)
+        raise BadInput("not UTF-8 text", place=Place(file=shown, line=line, column=column)) from None
+    return loads(text, file=shown, settings=settings)
 
 
 def loads(text: str, *, file: str, settings: Iterable[str] = ()) -> Loaded:
