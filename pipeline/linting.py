@@ -13,11 +13,13 @@ from pipeline.collector import at_rest
 from pipeline.errors import BadInput, ExitCode
 from pipeline.inputs import Input, unknown
 from pipeline.lint import Finding, Severity, lint
+from pipeline.lint.edit import Kind
 from pipeline.report import problems
 from pipeline.report.findings import Part, Report
 from pipeline.setup import Setup
 
-_ROUNDS = 10
+_ROUNDS = 20
+_ADDING = {Kind.ADD_AFTER, Kind.ADD_LINE}
 
 
 # Says whether to write what was shown.
@@ -151,10 +153,16 @@ def _round(
 ) -> tuple[Mapping[str, str], tuple[Finding, ...], dict[Finding, str]]:
     """The texts that change, what that mends, and what is not mended, with why.
 
-    What the input could not be read with is not made: where all together are too much, they are tried one by one.
+    What puts something in waits until nothing else is left to do: a word that is mended may be the missing one. What
+    the input could not be read with is not made: where all together are too much, they are tried one by one.
     """
     from pipeline.lint.fix import fix
 
+    first = [each for each in found if not any(edit.kind in _ADDING for edit in each.edits)]
+    if any(each.edits for each in first) and len(first) < len(found):
+        changed, mended, left = _round(one, first, texts, new)
+        if changed:
+            return changed, mended, left
     made = fix(texts, found)
     left = {each.finding: each.why for each in made.left}
     problem = _problem(one, {**new, **made.texts})

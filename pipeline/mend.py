@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import BadInput
+from pipeline.files.tree import COPY
 from pipeline.inputs import Target
-
-# No tool reads a file of that name: it ends neither in .conf nor .xml, and nobody may execute it.
-BACKUP = ".before-dryboot"
 
 _LIMIT = 8 << 20
 _ENTER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -97,9 +95,12 @@ def _take_back(folder: int, name: str, copy: str) -> None:
 
 
 def _keep(folder: int, name: str) -> str:
-    """Copy a file to a name that nothing has yet; the copy's name."""
+    """Copy a file to a name that nothing has yet; the copy's name.
+
+    No tool reads it: it ends neither in .conf nor .xml, and nobody may execute it.
+    """
     for number in range(1, 1000):
-        copy = f"{name}{BACKUP}{f'.{number}' if number > 1 else ''}"
+        copy = f"{name}{COPY}{f'.{number}' if number > 1 else ''}"
         with suppress(FileExistsError):
             _copy(folder, name, copy, _content(folder, name, None), executable=False)
             return copy

@@ -33,6 +33,11 @@ def put(text: str, start: int, end: int, new: str, form: Form) -> Change:
         return Change(start, end, escape(new, {'"': "&quot;", "'": "&apos;"}))
     if form is not Form.YAML:
         return Change(start, end, _fit(new))
+    first, *more = new.split(" ")
+    if more:
+        behind = add(text, start, end, " ".join(more), form)
+        one = put(text, start, end, first, form)
+        return Change(one.start, behind.end, f"{one.new}{text[one.end : behind.start]}{behind.new}")
     if _quote(text, start, end) or _plain(new) or (text[start:end].isdigit() and new.isdigit()):
         return Change(start, end, new if _plain(new) else _fit(new))
     alone = text[start - 1 : start] in {"", " ", "[", ",", "\n"} and text[end : end + 1] in {

@@ -114,6 +114,14 @@ def test_many_faults_are_mended_in_one_go(own: Run) -> None:
     assert sum(one.name.startswith("own.yaml.before") for one in own.base.iterdir()) == 1
 
 
+def test_a_mistyped_word_is_mended_and_not_put_in_once_more(own: Run) -> None:
+    anchor = "    generator: mkinitcpio\n"
+    own.write(own.text.replace(anchor, f"{anchor}    hooks: [base, udev, modconfig, block]\n"))
+    assert {one.code for one in own.lint()} >= {"DB301", "DB302"}
+    own.fix()
+    assert "    hooks: [base, udev, modconf, block]\n" in own.path.read_text()
+
+
 def test_the_difference_is_shown_and_nothing_written_unless_that_is_wanted(own: Run) -> None:
     before, _ = faulty(own.text, FAULTS["DB402"])
     own.write(before)

@@ -8,12 +8,15 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from pipeline import mend
 from pipeline.errors import BadInput
+from pipeline.files.reader import Reader
+from pipeline.files.tree import Directory
 from pipeline.inputs import Target
 from pipeline.mend import Mend, read, write
 
@@ -197,3 +200,14 @@ write(mends)
     assert set(files.values()) in ({"old"}, {"new"})
     copies = len(left) - 30
     assert copies == (30 if "new" in files.values() else 0)
+
+
+def test_copies_are_not_read_as_files_of_the_machine(tmp_path: Path) -> None:
+    folder = tmp_path / "etc/default"
+    folder.mkdir(parents=True)
+    for name in ("grub", "a.before-dryboot.conf"):
+        (folder / name).write_text("1")
+    for new in ("2", "3"):
+        write([one(folder / "grub", new)])
+    with closing(Directory(tmp_path)) as tree:
+        assert Reader(tree, shown="").names("etc/default") == ("a.before-dryboot.conf", "grub")
