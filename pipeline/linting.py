@@ -211,4 +211,8 @@ def ask() -> bool:
     """Whether the person at the terminal wants it written; without a terminal, no."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
-    return input("write these changes? [y/N] ").strip().lower() in {"y", "yes"}
+    try:
+        return input("write these changes? [y/N] ").strip().lower() in {"y", "yes"}
+    except EOFError:
+        sys.stdout.write("\n")
+        return False

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +21,8 @@ from pipeline.lint import Finding, lint
 from pipeline.report.findings import Terminal
 from pipeline.scenario.loader import SHIPPED
 from pipeline.setup import Setup
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 class Run:
@@ -230,3 +237,38 @@ def test_of_several_inputs_one_that_cannot_be_read_does_not_keep_the_others_from
         assert errors == "error: it is broken\n"
     with pytest.raises(BadInput, match="it is broken"):
         ran([bad])
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [("y\n", True), ("Yes \n", True), ("n\n", False), ("\n", False), ("\x04", False), ("yep\n", False)],
+)
+def test_a_person_at_a_terminal_is_asked(own: Run, typed: str, wanted: bool) -> None:
+    before, after = faulty(own.text, FAULTS["DB402"])
+    own.write(before)
+    code = (
+        "from pipeline import commands; "
+        "commands.end(commands.lint, commands.LintOptions(scenarios=('own.yaml',), fix=True))"
+    )
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=CHECKOUT,
+        env={"PATH": os.environ["PATH"], "TERM": "xterm", "DRYBOOT_CWD": str(own.base)},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        said = b""
+        while b"[y/N]" not in said:
+            said += os.read(ours, 4096)
+        os.write(ours, typed.encode())
+        with suppress(OSError):  # what is read from a terminal whose other side is closed
+            while part := os.read(ours, 4096):
+                said += part
+        status = process.wait(60)
+    os.close(ours)
+    assert own.path.read_text() == (after if wanted else before)
+    assert status == (0 if wanted else 1)
+    assert b"\x1b[31m-  kernel_parameters: [quiet, amd_iommu=off]" in said
