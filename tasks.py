@@ -144,7 +144,7 @@ def doctor(_: Context) -> None:
 
 @task(help={"runs": "how often each pair is measured", "scenario": "what is built and booted"})
 def bench(_: Context, runs: int = 3, scenario: str = "rx560") -> None:
-    """Measure build, host stage and emulated functions, each against a floor in the same run."""
+    """Measure build, lint, host stage and emulated functions, each against a floor in the same run."""
     from pipeline import commands
 
     commands.end(commands.bench, runs, scenario)
