@@ -59,7 +59,7 @@ def test_the_article_s_machine(tmp_path: Path) -> None:
     assert status == 0
     status, said = lint(tmp_path)
     assert status == 0
-    assert said[-1].startswith(f"{tmp_path}: 0 errors, 0 warnings, ")
+    assert [one for one in said if one.startswith(f"{tmp_path}: 0 errors, 0 warnings, ")]
     assert not [one for one in said if any(code[:5] in one for code in MENDED.values())]
     for place in MENDED:
         path = tmp_path / place.partition(":")[0]
