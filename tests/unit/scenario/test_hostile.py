@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from pipeline.errors import BadInput
 from pipeline.scenario import Scenario, loads, schema
-from pipeline.scenario.loader import SHIPPED, _plain
+from pipeline.scenario.document import plain
+from pipeline.scenario.loader import SHIPPED
 from pipeline.scenario.refusal import _path
 
 TEXT = (SHIPPED / "rx560.yaml").read_text(encoding="utf-8")
@@ -129,7 +130,7 @@ def changed(node: Any, path: Path, value: str) -> Any:
     return tuple(changed(one, path[1:], value) if index == path[0] else one for index, one in enumerate(node))
 
 
-TREE = _plain(loads(TEXT, file="s.yaml", settings=EXTRA).source.tree)
+TREE = plain(loads(TEXT, file="s.yaml", settings=EXTRA).source.tree)
 LEAVES = leaves(TREE)
 
 
