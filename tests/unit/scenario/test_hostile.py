@@ -40,6 +40,7 @@ EXTRA = [
     "guest.host_devices=[{source: '01:00.0'}]",
     "expect.groups=[['01:00.0', '01:00.1']]",
     "expect.failing=[{check: 'viable[01:00.0]', because: a disk}]",
+    "expect.findings=[{finding: DB504, because: a disk}]",
     "guest.disk.format=raw",
     "guest.disk.bus=sata",
     "guest.network.model=virtio",
@@ -105,7 +106,7 @@ COMMA_IS_FINE = {("host", "kernel_parameters")} | NAMES
 EMPTY_IS_FINE = {("host", "cpu", "model")} | NAMES
 
 # Free text, which is put nowhere but into JSON.
-PROSE = {("description",), ("expect", "failing", "because")}
+PROSE = {("description",), ("expect", "failing", "because"), ("expect", "findings", "because")}
 
 Path = tuple[str | int, ...]
 
