@@ -242,6 +242,32 @@ def verify_all(output: str, accelerator: str, fast: bool, wanted: ImageOptions |
     return ExitCode.FAILED if any(one.difference for one in found) else ExitCode.HELD
 
 
+def faults(
+    lint: bool, boot: bool, only: Iterable[str], jobs: int, output: str, report: str, accelerator: str
+) -> ExitCode:
+    """Lint and boot the catalogue of faults; fails where one is not caught as its file states."""
+    from rich.console import Console
+
+    from pipeline.faults import command
+
+    if not lint and not boot:
+        lint = boot = True
+    if not 0 <= jobs <= 64:
+        raise BadInput(f"cannot boot {jobs} faults at once", hint="--jobs 2")
+    if accelerator not in {"", "kvm", "tcg"}:
+        raise BadInput(f"there is no accelerator {accelerator!r}", hint="--accel kvm or --accel tcg")
+    return command.run(
+        Console(),
+        lint=lint,
+        boot=boot,
+        only=tuple(only),
+        workers=jobs,
+        output=_base() / (output or "build/faults"),
+        target=_base() / report if report else None,
+        options=("--accel", accelerator) if accelerator else (),
+    )
+
+
 def schema(output: str) -> ExitCode:
     """Write the JSON schema of scenarios."""
     from pipeline.scenario.loader import SHIPPED

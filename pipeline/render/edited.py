@@ -8,7 +8,9 @@ from pathlib import Path
 from pipeline.errors import BadInput
 from pipeline.render.bundle import MANIFEST, Bundle
 from pipeline.render.host_files import STEPS
+from pipeline.render.write import written
 
+_EDITABLE = ("etc/", "boot/", "usr/", "libvirt/")
 _LARGEST = 1 << 20
 _MOST = 200
 
@@ -16,13 +18,17 @@ _MOST = 200
 def edited(bundle: Bundle, folder: Path) -> tuple[Bundle, tuple[str, ...]]:
     """`bundle` with what `folder` has under etc/, boot/, usr/ and libvirt/, and the paths that differ.
 
-    A file that is not in the folder stays as rendered. Raises BadInput where the folder cannot be read or has what
-    cannot be in a bundle.
+    A file that is not in the folder stays as rendered; where the folder is the output of a build, it was removed.
+    Raises BadInput where the folder cannot be read or has what cannot be in a bundle.
     """
     if not folder.is_dir():
         raise BadInput(f"{folder} is not a directory", hint="--files takes the output directory of a build")
     files = dict(bundle.files)
-    for path in _files(folder):
+    found = _files(folder)
+    there = {path.relative_to(folder).as_posix() for path in found}
+    for name in _removed(folder, bundle, there):
+        del files[name]
+    for path in found:
         name = path.relative_to(folder).as_posix()
         try:
             if path.stat().st_size > _LARGEST:
@@ -30,14 +36,24 @@ def edited(bundle: Bundle, folder: Path) -> tuple[Bundle, tuple[str, ...]]:
             files[name] = path.read_bytes()
         except OSError as error:
             raise BadInput(f"cannot read {path}: {error.strerror}") from error
-    changed = [name for name, data in sorted(files.items()) if bundle.files.get(name) != data]
-    return Bundle(files=files), tuple(changed)
+    names = sorted({*files, *bundle.files})
+    return Bundle(files=files), tuple(one for one in names if files.get(one) != bundle.files.get(one))
+
+
+def _removed(folder: Path, bundle: Bundle, there: set[str]) -> list[str]:
+    """The files of the bundle that a build wrote into the folder and that are not there any more."""
+    built = written(folder) or set()
+    gone = [name for name in bundle.files if name in built - there and name.startswith(_EDITABLE)]
+    for name in gone:
+        if name.startswith("libvirt/"):
+            raise BadInput(f"{folder} has no {name}", hint="there is no guest without its domain")
+    return gone
 
 
 def _files(folder: Path) -> list[Path]:
     found: list[Path] = []
-    for below in ("etc", "boot", "usr", "libvirt"):
-        for parent, folders, names in os.walk(folder / below):
+    for below in _EDITABLE:
+        for parent, folders, names in os.walk(folder / below.rstrip("/")):
             folders.sort()
             paths = [Path(parent) / name for name in sorted(names)]
             found += [path for path in paths if path.is_file() and path.name not in {MANIFEST, STEPS}]
