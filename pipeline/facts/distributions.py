@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from pipeline.facts import table
@@ -43,6 +45,14 @@ class Distribution:
     preset: str = ""
     preset_names_config: bool = False
     hooks: tuple[str, ...] = ()
+    ovmf_directories: tuple[str, ...] = ()
+    ovmf_names: tuple[str, ...] = ()
+
+    @property
+    def ovmf_images(self) -> frozenset[str]:
+        """Every path under which the packages put a firmware image or a template of its variables; links count."""
+        whole = {f"{where}/{name}" for where in self.ovmf_directories for name in self.ovmf_names}
+        return frozenset({*whole, self.ovmf_code, self.ovmf_vars})
 
     @property
     def release_in_paths(self) -> bool:
@@ -82,3 +92,16 @@ def _values(entry: Mapping[str, Any], kernel: str) -> dict[str, Any]:
         elif isinstance(value, list):
             values[key] = tuple(value)
     return values
+
+
+@cache
+def ovmf_elsewhere() -> Mapping[str, str]:
+    """Firmware images of every generation that is known, each with the name of a distribution that has it."""
+    known: dict[str, str] = {}
+    for file in sorted((files("pipeline.facts") / "data/distributions").iterdir(), key=lambda one: one.name):
+        name = file.name.removesuffix(".toml")
+        for entry in table(f"distributions/{name}")["generation"]:
+            one = Distribution(distribution=name, **_values(entry, "0.0"))
+            for path in one.ovmf_images:
+                known.setdefault(path, one.os_release["NAME"])
+    return known

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from pipeline.facts import machines
 from pipeline.facts.machines import Status
 from pipeline.lint.edit import Edit, replace
 from pipeline.lint.finding import Severity
+from pipeline.lint.receiving import receiving
 from pipeline.lint.rule import Problem, Rule, rule
 from pipeline.plan.model import Written
 from pipeline.setup import Setup
+from pipeline.setup.model import Origin
 
-_HELP = "qemu-system-x86_64 -machine help, measured with 7.2, 10.0 and 11.1"
+_LIST = "qemu-system-x86_64 -machine help"
+_HELP = f"{_LIST}, measured with 7.2, 10.0 and 11.1"
 _EVERY = "every QEMU release that is known here"
+
+# Aliases of the newest type of a board.
+_ALIASES = {"q35", "pc"}
+# Boards that are no PC with a versioned type, and the types that Red Hat and Ubuntu make of their own.
+_OTHER = re.compile(
+    r"microvm|isapc|none|x-remote|xen(fv|pv).*|pc-(q35|i440fx)-(rhel[0-9.]+|[a-z]{4,}(-[a-z0-9]+)*)"
+)
 
 
 def _types(setup: Setup) -> Iterator[tuple[Written[str], str]]:
@@ -121,19 +132,21 @@ def machine_unpinned(setup: Setup) -> Iterator[Problem]:
     """The machine type has no version.
 
     `q35` stands for the newest type of whatever QEMU defines the guest, so the guest's hardware depends on when that
-    was; Windows may want to be activated anew.
+    was; Windows may want to be activated anew. libvirt puts the version in when it defines the domain, so a domain of
+    a machine has it.
     """
-    for machine, qemu in _types(setup):
+    for domain in setup.domains:
+        machine = domain.machine
         if machine.value == "q35":
-            newest = _newest(qemu)
+            newest = _newest(setup.host.qemu.value) if setup.host.qemu else None
             yield Problem(
                 severity=Severity.WARNING,
                 place=machine.place,
                 found="q35 is not pinned to a version",
                 why="it stands for the newest type of whatever QEMU defines the guest, so the guest's hardware "
                 "depends on when that was",
-                fix=f"write {newest}",
-                edits=(replace(machine, newest),),
+                fix=f"write {newest}" if newest else f"write the newest of `{_LIST}`",
+                edits=(replace(machine, newest),) if newest else (),
             )
 
 
@@ -142,21 +155,25 @@ def machine_without_pcie(setup: Setup) -> Iterator[Problem]:
     """The machine type has no PCI Express.
 
     The card would be a conventional PCI device without root port, and drivers of GPUs miss what they look for there.
+    `pc` stands for the newest type with the chipset i440FX, and is what libvirt takes where a domain names none.
     """
-    for machine, qemu in _types(setup):
-        if "i440fx" in machine.value:
+    for domain in receiving(setup):
+        machine = domain.machine
+        if "i440fx" in machine.value or machine.value == "pc":
             yield Problem(
                 severity=Severity.ERROR,
                 place=machine.place,
                 found=f"{machine.value} has no PCI Express",
                 why="the card would be a conventional PCI device without root port, and drivers of GPUs miss "
                 "what they look for there",
-                fix=f"write {_newest(qemu)}",
+                fix=(f"write {_newest(setup.host.qemu.value)}" if setup.host.qemu else "write a pc-q35 type")
+                + "; an installed system keeps its disks, but its controllers and addresses are others: define the "
+                "guest anew around them" * (setup.origin is Origin.FILES),
             )
 
 
 def _pinned_q35(machine: str) -> bool:
-    return machine != "q35" and "i440fx" not in machine
+    return machine not in _ALIASES and "i440fx" not in machine and not _OTHER.fullmatch(machine)
 
 
 def _newest(qemu: str) -> str:

@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
-from pipeline.lint import bootloader, grouping, guest, ids, initramfs, kernel, machine, modules
+from pipeline.lint import (
+    bootloader,
+    grouping,
+    guest,
+    guest_cpu,
+    guest_firmware,
+    guest_media,
+    guest_memory,
+    guest_screen,
+    guest_slots,
+    handover,
+    ids,
+    initramfs,
+    irqchip,
+    kernel,
+    machine,
+    modules,
+    pinning,
+)
 from pipeline.lint.finding import Finding
 from pipeline.lint.rule import Rule
 from pipeline.setup import Setup
@@ -14,8 +32,17 @@ RULES: tuple[Rule, ...] = (
     *bootloader.RULES,
     *grouping.RULES,
     *machine.RULES,
+    *irqchip.RULES,
     *kernel.RULES,
     *guest.RULES,
+    *guest_slots.RULES,
+    *guest_screen.RULES,
+    *handover.RULES,
+    *guest_cpu.RULES,
+    *guest_memory.RULES,
+    *pinning.RULES,
+    *guest_firmware.RULES,
+    *guest_media.RULES,
 )
 
 

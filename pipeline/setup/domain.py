@@ -95,7 +95,9 @@ class Domain:
     """One guest. `memory` in bytes, `os` one of windows10, windows11, windows, linux, or None where it cannot be told.
 
     `videos` are the models of `<video>`. `hugepages` is the place of `<hugepages/>`; `irqchip` the driver of
-    `<ioapic>`. `migrates`: something in it asks for migration. `arguments` are those of `<qemu:commandline>`.
+    `<ioapic>`. `arguments` are those of `<qemu:commandline>`. `tpm`: it has a TPM 2.0. `kind` is the domain's type=,
+    kvm or qemu. `boot_devices` are those of `<os><boot dev=…>`, hd, cdrom, network or fd; `network_boots` the numbers
+    of `<boot order=…>` of interfaces.
     """
 
     name: str
@@ -116,3 +118,6 @@ class Domain:
     pins: tuple[Pin, ...] = ()
     hidden: Hidden = Hidden()
     arguments: tuple[Written[str], ...] = ()
+    kind: str = "kvm"
+    boot_devices: tuple[Written[str], ...] = ()
+    network_boots: tuple[Written[int], ...] = ()

@@ -1,0 +1,1 @@
+"""The files of a machine or of a bundle, read into a Setup without running anything."""
