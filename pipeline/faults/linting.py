@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from pipeline.faults.change import Rendered, make, rendered
 from pipeline.faults.judge import Linted, lint_of_fault, lint_of_good
 from pipeline.faults.loader import LoadedFault
+from pipeline.files.domain import read_domains
 from pipeline.lint import Finding, lint
+from pipeline.render import Bundle
+from pipeline.render.bundle import domain_path
 from pipeline.scenario.loader import SHIPPED
 from pipeline.setup.from_plan import from_plan
+from pipeline.setup.model import Origin
 
 
 def faults(catalogue: Sequence[LoadedFault]) -> Iterator[Linted]:
     """How lint does on each fault. Raises BadInput where one cannot be made."""
     for found in catalogue:
         fault, made = found.fault, make(found)
-        yield lint_of_fault(
-            fault.name, fault.expect, _of_scenario(made.rendered), _known(rendered(fault.base))
-        )
+        findings = _of_bundle(made.rendered, made.bundle) if fault.files else _of_scenario(made.rendered)
+        yield lint_of_fault(fault.name, fault.expect, findings, _known(rendered(fault.base)))
 
 
 def good_scenarios() -> Iterator[Linted]:
@@ -34,3 +38,10 @@ def _of_scenario(one: Rendered) -> tuple[Finding, ...]:
 
 def _known(one: Rendered) -> tuple[str, ...]:
     return tuple(known.finding for known in one.loaded.scenario.expect.findings)
+
+
+def _of_bundle(one: Rendered, bundle: Bundle) -> tuple[Finding, ...]:
+    setup = from_plan(one.plan, one.loaded)
+    path = domain_path(one.plan)
+    domains = read_domains(bundle.files[path], shown=path)
+    return lint(replace(setup, domains=domains, origin=Origin.FILES))
