@@ -61,8 +61,9 @@ def _path(detail: ErrorDetails) -> Path:
 
 
 def _location(detail: ErrorDetails) -> Path:
-    """The keys and indices as written: without the tags that say which kind of entry was tried."""
-    return tuple(step for step in detail["loc"] if step not in {FUNCTION_TAG, BRIDGE_TAG})
+    """The keys and indices as written: without the tags that say which kind of entry was tried, or that a key was."""
+    steps = tuple(step for step in detail["loc"] if step not in {FUNCTION_TAG, BRIDGE_TAG})
+    return steps[:-1] if steps[-1:] == ("[key]",) and detail["type"] == GRAMMAR_ERROR else steps
 
 
 def _message(detail: ErrorDetails, what: str) -> str:
