@@ -129,7 +129,8 @@ class Initramfs:
 
     `modules_where` and `hooks_where` are the lines to put one into. `after_boot` are modules of modules-load.d and
     /etc/modules, which are loaded when the initramfs has been left. `fallback`: whether the preset makes a fallback
-    image; None where not known or no preset.
+    image; None where not known or no preset. `late` are modules in the image that are loaded only when udev has loaded
+    the drivers of every device: the list of initramfs-tools, add_drivers of dracut.
     """
 
     generator: str
@@ -141,6 +142,7 @@ class Initramfs:
     after_boot: tuple[Written[str], ...] = ()
     ignored: tuple[IgnoredFile, ...] = ()
     fallback: bool | None = None
+    late: tuple[Written[str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
