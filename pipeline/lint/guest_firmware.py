@@ -217,8 +217,8 @@ def _with_secure_boot(loader: Written[str] | None, facts: Distribution | None) -
     for path in sorted(facts.ovmf_images) if facts else ():
         image = firmware.image(path)
         if image and image.secure_boot and ".secboot." in path and (old is None or image.size == old.size):
-            loader = f"<loader readonly='yes' secure='yes' type='pflash'>{path}</loader>"
-            return f"{loader}, and <smm state='on'/> in <features>"
+            named = f"<loader readonly='yes' secure='yes' type='pflash'>{path}</loader>"
+            return f"{named}, and <smm state='on'/> in <features>"
     return "<os firmware='efi'> with <feature enabled='yes' name='secure-boot'/>"
 
 

@@ -18,7 +18,8 @@ _XML = "libvirt docs/formatdomain.rst, Operating system booting and Hard drives,
 def same_order(setup: Setup) -> Iterator[Problem]:
     """Two devices have the same place in the boot order.
 
-    libvirt does not take such a domain: "boot order used for more than one device".
+    libvirt does not take such a domain: "boot order used for more than one device". The numbers need not follow each
+    other; the smallest comes first.
     """
     for domain in setup.domains:
         seen: dict[int, Place] = {}

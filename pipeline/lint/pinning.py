@@ -78,7 +78,8 @@ def shared_cpu(setup: Setup) -> Iterator[Problem]:
 def emulator_on_vcpus(setup: Setup) -> Iterator[Problem]:
     """QEMU's own threads are pinned to processors that vcpus have for themselves.
 
-    They then interrupt these vcpus for every request of a disk or network card.
+    They then interrupt these vcpus for every request of a disk or network card. Give them a processor that the host
+    keeps for itself.
     """
     for domain in setup.domains:
         single = [pin for pin in domain.pins if pin.vcpu is not None and len(pin.cpus) == 1]

@@ -220,7 +220,9 @@ def test_silent(settings: list[str]) -> None:
 
 def test_every_rule_is_seen_firing() -> None:
     codes = {code for _, expected in FIRING for code, _, _ in expected}
-    assert codes | {"DB303"} == {rule.code for rule in RULES}
+    # Those over a domain are in test_guest_rules.py.
+    of_the_host = {rule.code for rule in RULES if rule.code < "DB650" or rule.code[:4] in {"DB70", "DB80"}}
+    assert codes | {"DB303"} == of_the_host
 
 
 def test_the_article_to_the_letter() -> None:
