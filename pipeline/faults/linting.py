@@ -9,12 +9,11 @@ from pipeline.faults.change import Rendered, make, rendered
 from pipeline.faults.judge import Linted, lint_of_fault, lint_of_good
 from pipeline.faults.loader import LoadedFault
 from pipeline.files.domain import read_domains
+from pipeline.files.setup import read_files
 from pipeline.lint import Finding, lint
 from pipeline.render import Bundle
-from pipeline.render.bundle import domain_path
 from pipeline.scenario.loader import SHIPPED
 from pipeline.setup.from_plan import from_plan
-from pipeline.setup.model import Origin
 
 
 def faults(catalogue: Sequence[LoadedFault]) -> Iterator[Linted]:
@@ -26,10 +25,11 @@ def faults(catalogue: Sequence[LoadedFault]) -> Iterator[Linted]:
 
 
 def good_scenarios() -> Iterator[Linted]:
-    """Lint over every shipped scenario; what one states of itself is no false alarm."""
+    """Lint over every shipped scenario, and over its bundle; what one states of itself is no false alarm."""
     for path in sorted(SHIPPED.glob("*.yaml")):
         base = rendered(path.stem)
         yield lint_of_good(path.stem, _of_scenario(base), _known(base))
+        yield lint_of_good(f"{path.stem} (bundle)", _of_bundle(base, base.bundle), _known(base))
 
 
 def _of_scenario(one: Rendered) -> tuple[Finding, ...]:
@@ -41,7 +41,13 @@ def _known(one: Rendered) -> tuple[str, ...]:
 
 
 def _of_bundle(one: Rendered, bundle: Bundle) -> tuple[Finding, ...]:
-    setup = from_plan(one.plan, one.loaded)
-    path = domain_path(one.plan)
-    domains = read_domains(bundle.files[path], shown=path)
-    return lint(replace(setup, domains=domains, origin=Origin.FILES))
+    """What lint finds in the files; what only the machine itself tells is that of the scenario."""
+    machine = from_plan(one.plan, one.loaded)
+    setup = read_files(bundle.files, shown="", board=machine.board, read_domains=read_domains)
+    host = replace(
+        setup.host,
+        cpu_vendor=machine.host.cpu_vendor,
+        threads=machine.host.threads,
+        memory=machine.host.memory,
+    )
+    return lint(replace(setup, host=host))

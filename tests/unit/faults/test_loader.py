@@ -59,7 +59,7 @@ def test_a_fault_is_read() -> None:
         ("title: A title\n", "", "f.yaml:1:1: title is missing"),
         ("base: rx560", "bse: rx560", "f.yaml:6:6: bse is not a key that a fault has"),
         ("schema: 1", "schema: 2", "f.yaml:1:9: schema: 2 is not allowed"),
-        ("host.vfio.ids:", "host..ids:", "f.yaml:7:18: set.'host..ids' is not allowed"),
+        ("host.vfio.ids:", "host..ids:", "f.yaml:7:18: set.'host..ids': 'host..ids' is not allowed"),
         ("severity: error", "severity: bad", "f.yaml:17:13: expect.severity: 'bad' is not allowed"),
         ("finding: DB101", "finding: X1", "f.yaml:16:12: expect.finding: 'X1' is not allowed"),
         ("etc/default/grub", "etc/../grub", "f.yaml:13:12: files.2.path: 'etc/../grub' is not allowed"),

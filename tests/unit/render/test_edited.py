@@ -52,3 +52,20 @@ def test_a_name_that_cannot_be_in_a_bundle_is_bad_input(tmp_path: Path) -> None:
     write(tmp_path, "etc/a name", b"")
     with pytest.raises(BadInput, match="cannot be the name of a file"):
         edited(BUNDLE, tmp_path)
+
+
+def test_what_was_removed_from_the_output_of_a_build_is_not_there(tmp_path: Path) -> None:
+    rendered = Bundle(
+        files={**BUNDLE.files, "manifest.json": b'{"tool": {"name": "dryboot"}, "files": FILES}'}
+    )
+    listed = b'{"etc/default/grub": {}, "libvirt/win10.xml": {}, "apply.md": {}}'
+    manifest = rendered.files["manifest.json"].replace(b"FILES", listed)
+    write(tmp_path, "libvirt/win10.xml", b"<domain/>")
+    assert edited(rendered, tmp_path)[1] == ()  # a few files of one's own: the others stay
+    write(tmp_path, "manifest.json", manifest)
+    found, changed = edited(rendered, tmp_path)
+    assert changed == ("etc/default/grub",)
+    assert "etc/default/grub" not in found.files
+    (tmp_path / "libvirt/win10.xml").unlink()
+    with pytest.raises(BadInput, match=r"has no libvirt/win10\.xml"):
+        edited(rendered, tmp_path)
