@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +70,7 @@ class Batch:
         """How many runs this machine takes at once."""
         return max(1, min(2, os.cpu_count() or 1, psutil.virtual_memory().available // _MEMORY))
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Ran]:
+    def run(self, jobs: Sequence[Job]) -> Generator[Ran, None, None]:
         """The jobs as they ended, in their order; those still running are ended when the caller is."""
         pool = ThreadPoolExecutor(self._workers)
         try:

@@ -20,7 +20,7 @@ def faults(catalogue: Sequence[LoadedFault]) -> Iterator[Linted]:
     """How lint does on each fault. Raises BadInput where one cannot be made."""
     for found in catalogue:
         fault, made = found.fault, make(found)
-        findings = _of_bundle(made.rendered, made.bundle) if fault.files else _of_scenario(made.rendered)
+        findings = of_bundle(made.rendered, made.bundle) if fault.files else of_scenario(made.rendered)
         yield lint_of_fault(fault.name, fault.expect, findings, _known(rendered(fault.base)))
 
 
@@ -28,11 +28,12 @@ def good_scenarios() -> Iterator[Linted]:
     """Lint over every shipped scenario, and over its bundle; what one states of itself is no false alarm."""
     for path in sorted(SHIPPED.glob("*.yaml")):
         base = rendered(path.stem)
-        yield lint_of_good(path.stem, _of_scenario(base), _known(base))
-        yield lint_of_good(f"{path.stem} (bundle)", _of_bundle(base, base.bundle), _known(base))
+        yield lint_of_good(path.stem, of_scenario(base), _known(base))
+        yield lint_of_good(f"{path.stem} (bundle)", of_bundle(base, base.bundle), _known(base))
 
 
-def _of_scenario(one: Rendered) -> tuple[Finding, ...]:
+def of_scenario(one: Rendered) -> tuple[Finding, ...]:
+    """What lint finds in the scenario."""
     return lint(from_plan(one.plan, one.loaded))
 
 
@@ -40,7 +41,7 @@ def _known(one: Rendered) -> tuple[str, ...]:
     return tuple(known.finding for known in one.loaded.scenario.expect.findings)
 
 
-def _of_bundle(one: Rendered, bundle: Bundle) -> tuple[Finding, ...]:
+def of_bundle(one: Rendered, bundle: Bundle) -> tuple[Finding, ...]:
     """What lint finds in the files; what only the machine itself tells is that of the scenario."""
     machine = from_plan(one.plan, one.loaded)
     setup = read_files(bundle.files, shown="", board=machine.board, read_domains=read_domains)
