@@ -13,5 +13,21 @@ def competing(ids: IdPair, class_code: str) -> tuple[str, ...]:
         for entry in table("drivers")["driver"]
         if class_code.startswith(entry["class"])
         and entry.get("vendor", f"{ids.vendor:04x}") == f"{ids.vendor:04x}"
-        and ids.device < int(entry.get("devices_before", "10000"), 16)
+        and int(entry.get("devices_from", "0"), 16)
+        <= ids.device
+        < int(entry.get("devices_before", "10000"), 16)
     )
+
+
+def names() -> frozenset[str]:
+    """Every driver that is known here."""
+    return frozenset(entry["name"] for entry in table("drivers")["driver"])
+
+
+def brings(module: str) -> str | None:
+    """The driver that is loaded before `module` because it cannot do without; None where none is known."""
+    for entry in table("drivers")["dependent"]:
+        if module in entry["names"]:
+            driver: str = entry["driver"]
+            return driver
+    return None

@@ -75,6 +75,31 @@ def iommu_parameters(vendor: str, *, distribution: str) -> tuple[str, ...]:
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IommuDefault:
+    """What is known of how a distribution's kernels turn the IOMMU on.
+
+    `certain`: the configuration was read. `integrated` is the parameter without which integrated graphics alone are
+    left out, empty where they are not.
+    """
+
+    certain: bool
+    integrated: str
+    source: str
+
+
+def iommu_default(vendor: str, *, distribution: str) -> IommuDefault | None:
+    """The default of `distribution` for processors by `vendor`, None where nothing is known."""
+    for entry in table("kernels")["iommu"]:
+        if entry["vendor"] == vendor and distribution in entry["distributions"]:
+            return IommuDefault(
+                certain=entry.get("certain", True),
+                integrated=entry.get("integrated", ""),
+                source=entry["source"],
+            )
+    return None
+
+
 def turns_iommu_off(parameter: str, *, vendor: str) -> bool:
     """Whether a parameter such as `amd_iommu=off` leaves a processor by `vendor` without IOMMU."""
     name, _, value = parameter.partition("=")

@@ -23,8 +23,9 @@ def value_unknown(setup: Setup) -> Iterator[Problem]:
     for written in setup.host.command_line.parameters if setup.host.command_line else ():
         name, _, value = written.value.partition("=")
         known = parameter(name)
-        if known is None:
-            continue
+        other = name in {"amd_iommu", "intel_iommu"} and setup.host.cpu_vendor not in {None, name[:-6]}
+        if known is None or other:
+            continue  # DB404 speaks of the IOMMU of another maker
         odd = [one for one in value.split(",") if one not in known.values]
         if not odd:
             continue

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
+from pipeline.facts import pci_ids
 from pipeline.lint.edit import add_after, remove, replace
 from pipeline.lint.finding import Severity
 from pipeline.lint.rule import Problem, Rule, rule
+from pipeline.pci import IdPair
 from pipeline.plan.model import Written
 from pipeline.setup import Setup
 from pipeline.setup.model import Board, Function, Origin
@@ -14,6 +17,8 @@ from pipeline.setup.model import Board, Function, Origin
 _MATCH = "kernel drivers/pci/pci-driver.c pci_match_device(), drivers/vfio/pci/vfio_pci.c vfio_pci_fill_ids()"
 _WIKI = "ArchWiki PCI passthrough via OVMF"
 _EVERY = "every kernel with vfio-pci"
+_FIELD = re.compile(r"(?:0x)?[0-9a-f]{1,8}")
+_ANY = 0xFFFFFFFF
 
 
 def written_ids(setup: Setup) -> tuple[Written[str], ...]:
@@ -23,8 +28,42 @@ def written_ids(setup: Setup) -> tuple[Written[str], ...]:
     for parameter in host.command_line.parameters if host.command_line else ():
         name, _, value = parameter.value.partition("=")
         if name.replace("_", "-") == "vfio-pci.ids":
-            found += [Written(value=one, place=parameter.place) for one in value.split(",") if one]
-    return tuple(Written(value=one.value.lower(), place=one.place) for one in found)
+            found += [Written(value=one, place=parameter.place) for one in value.split(",")]
+    return tuple(Written(value=one.value.lower(), place=one.place) for one in found if one.value)
+
+
+def _fields(written: str) -> tuple[int, ...]:
+    """The numbers of an entry of ids=, in lower case; empty where it is malformed."""
+    texts = written.split(":")
+    if not 2 <= len(texts) <= 6 or not all(_FIELD.fullmatch(text) for text in texts):
+        return ()
+    fields = tuple(int(text, 16) for text in texts)
+    return fields if all(one == _ANY or one <= 0xFFFF for one in fields[:4]) else ()
+
+
+def well_formed(written: str) -> bool:
+    """Whether an entry of ids=, in lower case, is vendor:device[:subvendor[:subdevice[:class[:mask]]]]."""
+    return bool(_fields(written))
+
+
+def takes(written: str, function: Function, *, in_doubt: bool = True) -> bool:
+    """Whether an entry of ids=, in lower case, is one by which vfio-pci takes the function.
+
+    `in_doubt` is the answer where the entry names a subsystem and that of the function is not known.
+    """
+    fields = _fields(written)
+    if not fields:
+        return False
+    wanted = (*fields, *(_ANY, _ANY, _ANY, _ANY, 0, 0)[len(fields) :])
+    own = [function.ids.vendor, function.ids.device]
+    if function.subsystem:
+        own += [function.subsystem.vendor, function.subsystem.device]
+    elif not in_doubt and wanted[2:4] != (_ANY, _ANY):
+        return False
+    if any(one not in {_ANY, there} for one, there in zip(wanted[:4], own, strict=False)):
+        return False
+    code = int(function.class_code.ljust(6, "0"), 16)
+    return not (wanted[4] ^ code) & wanted[5]
 
 
 def _meant(board: Board, written: str) -> Function | None:
@@ -69,17 +108,27 @@ def unknown_id(setup: Setup) -> Iterator[Problem]:
     board = setup.board
     if board is None:
         return
-    own = {str(function.ids) for function in board.functions}
     for written in written_ids(setup):
-        if written.value not in own and not _meant(board, written.value):
+        own = any(takes(written.value, function) for function in board.functions)
+        if well_formed(written.value) and not own and not _meant(board, written.value):
             passed = ", ".join(f"{one.address} {one.ids}" for one in board.passed)
             yield Problem(
                 severity=Severity.WARNING,
                 place=written.place,
                 found=f"no function of the board has the id {written.value}",
-                why="vfio-pci waits for a device that is not there; usually an id was mistyped",
+                why="vfio-pci waits for a device that is not there; usually an id was mistyped"
+                + _named(written.value),
                 fix=f"passed through are {passed}" if passed else "compare with `lspci -nn`",
             )
+
+
+def _named(written: str) -> str:
+    """What the system's pci.ids knows of a pair of ids, as the end of a sentence."""
+    try:
+        name = pci_ids.device(IdPair.parse(written[:9]))
+    except ValueError:
+        return ""
+    return f" ({written[:9]} is a {name})" if name else ""
 
 
 @rule("DB103", holds=_EVERY, source=f"{_WIKI}, Using identical guest and host GPUs; {_MATCH}")
@@ -93,8 +142,10 @@ def id_of_another(setup: Setup) -> Iterator[Problem]:
     seen: set[str] = set()
     for written in written_ids(setup) if board else ():
         assert board is not None
-        staying = [one for one in board.functions if str(one.ids) == written.value and not one.passed]
-        twins = [one for one in board.passed if str(one.ids) == written.value]
+        staying = [
+            one for one in board.functions if not one.passed and takes(written.value, one, in_doubt=False)
+        ]
+        twins = [one for one in board.passed if takes(written.value, one)]
         if not staying or written.value in seen:
             continue
         seen.add(written.value)
@@ -132,10 +183,10 @@ def id_missing(setup: Setup) -> Iterator[Problem]:
     if board is None or modprobe is None or setup.host.until_guest_starts:
         return
     ids = written_ids(setup)
-    known = {written.value for written in ids}
     mistaken = {_meant(board, written.value) for written in ids}
     for function in board.passed:
-        if str(function.ids) in known or function in mistaken or function.address in setup.host.overrides:
+        taken = any(takes(written.value, function) for written in ids)
+        if taken or function in mistaken or function.address in setup.host.overrides:
             continue
         derived = ", or leave out host.vfio.ids to have them derived" * (setup.origin is Origin.SCENARIO)
         yield Problem(

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from pipeline.facts.initramfs import Generator, generator
 from pipeline.facts.kernels import built_in, canonical, removal
+from pipeline.lint.command_line import early
 from pipeline.lint.edit import add_after, remove
 from pipeline.lint.finding import Severity
+from pipeline.lint.load_order import built_into_kernel
 from pipeline.lint.rule import Problem, Rule, rule
 from pipeline.setup import Setup
 from pipeline.setup.model import Initramfs, Origin
@@ -84,7 +86,9 @@ def vfio_missing(setup: Setup) -> Iterator[Problem]:
     if known is None or setup.host.until_guest_starts or not (setup.board is None or setup.board.passed):
         return
     initramfs, tool = known
-    if "vfio_pci" in {canonical(module.value) for module in initramfs.modules}:
+    on_demand = {canonical(module.value) for module in initramfs.on_demand}
+    # DB208 and DB211 speak of a driver that is built in and of one that is in the image all the same.
+    if early(setup) or "vfio_pci" in on_demand or built_into_kernel(setup):
         return
     derived = ", or leave out host.initramfs.modules to have them derived" * (setup.origin is Origin.SCENARIO)
     yield Problem(

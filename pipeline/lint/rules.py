@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from pipeline.lint import (
+    acs,
+    blacklists,
     bootloader,
+    framebuffer,
     grouping,
     guest,
     guest_cpu,
@@ -14,12 +17,18 @@ from pipeline.lint import (
     guest_slots,
     handover,
     ids,
+    images,
     initramfs,
     irqchip,
     kernel,
+    load_order,
+    loaders,
     machine,
     modules,
+    options,
+    parameters,
     pinning,
+    softdeps,
 )
 from pipeline.lint.finding import Finding
 from pipeline.lint.rule import Rule
@@ -27,10 +36,19 @@ from pipeline.setup import Setup
 
 RULES: tuple[Rule, ...] = (
     *ids.RULES,
+    *options.RULES,
+    *blacklists.RULES,
+    *softdeps.RULES,
     *modules.RULES,
+    *load_order.RULES,
+    *framebuffer.RULES,
     *initramfs.RULES,
+    *images.RULES,
     *bootloader.RULES,
+    *parameters.RULES,
+    *loaders.RULES,
     *grouping.RULES,
+    *acs.RULES,
     *machine.RULES,
     *irqchip.RULES,
     *kernel.RULES,

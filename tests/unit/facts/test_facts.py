@@ -99,6 +99,8 @@ def test_parameters() -> None:
     [
         ("1002:67ef", "030000", ("amdgpu",)),
         ("1002:5159", "0300", ("amdgpu", "radeon")),
+        ("1002:1304", "0300", ("amdgpu", "radeon")),
+        ("1002:15dd", "0300", ("amdgpu",)),
         ("1002:aae0", "0403", ("snd_hda_intel",)),
         ("10de:1b80", "0300", ("nouveau", "nvidia")),
         ("1022:15e0", "0c0330", ("xhci_pci",)),
