@@ -7,25 +7,31 @@ add_drivers are only in the image; rd.driver.pre= of the command line loads as f
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from pipeline.facts.kernels import canonical
 from pipeline.files.cmdline import values
 from pipeline.files.modprobe import in_effect
 from pipeline.files.reader import Reader
 from pipeline.files.shell import Shell
 from pipeline.plan.model import Written
-from pipeline.setup.model import Initramfs
+from pipeline.setup.model import IgnoredFile, Initramfs
 
 CONFIG = "etc/dracut.conf"
 DROP_INS = "etc/dracut.conf.d"
 _FOLDERS = (DROP_INS, "usr/lib/dracut/dracut.conf.d")
 _FORCED, _ADDED, _OMITTED, _FILES = "force_drivers", "add_drivers", "omit_drivers", "install_items"
 _LISTS = (_FORCED, _ADDED, _OMITTED, _FILES)
+_HOST_ONLY = "hostonly"
+_NAMES = (*_LISTS, _HOST_ONLY)
+_SETS = re.compile(rf"^[ \t]*(?:{'|'.join(_NAMES)})\+?=", re.M)
 _USUAL = f"{DROP_INS}/10-vfio.conf"
 
 
 def read(reader: Reader, *, parameters: tuple[Written[str], ...]) -> Initramfs:
     """What goes into the image, and what `parameters` of the kernel load early of it."""
-    shell = Shell(note=reader.note, watched=_LISTS.__contains__, own=_LISTS.__contains__)
+    shell = Shell(note=reader.note, watched=_NAMES.__contains__, own=_NAMES.__contains__)
     for path in (CONFIG, *in_effect(reader, _FOLDERS)):
         text = reader.text(path)
         if text:
@@ -47,6 +53,7 @@ def read(reader: Reader, *, parameters: tuple[Written[str], ...]) -> Initramfs:
     known = {canonical(one.value) for one in early}
     modules = (*early, *(one for one in forced if canonical(one.value) not in known))
     loaded = {canonical(one.value) for one in modules}
+    late = tuple(one for one in added if canonical(one.value) not in loaded)
     return Initramfs(
         generator="dracut",
         modules=modules,
@@ -54,5 +61,27 @@ def read(reader: Reader, *, parameters: tuple[Written[str], ...]) -> Initramfs:
         hooks=(),
         hooks_where=reader.whole(CONFIG),
         files=shell.words(_FILES) or (),
-        late=tuple(one for one in added if canonical(one.value) not in loaded),
+        late=late,
+        on_demand=late,
+        omitted=shell.words(_OMITTED) or (),
+        host_only=_host_only(shell),
+        ignored=tuple(_without_ending(reader)),
     )
+
+
+def _without_ending(reader: Reader) -> Iterator[IgnoredFile]:
+    """Files of the drop-in directory that set a list of ours and are not read, as their names do not end in .conf."""
+    for name in reader.names(DROP_INS):
+        text = None if name.endswith(".conf") or name.startswith(".") else reader.text(f"{DROP_INS}/{name}")
+        if text and _SETS.search(text.content):
+            yield IgnoredFile(
+                place=text.whole,
+                why="dracut reads files whose names end in .conf only",
+                fix=f"mv /{DROP_INS}/{name} /{DROP_INS}/{name}.conf, or remove it if it is a copy",
+            )
+
+
+def _host_only(shell: Shell) -> bool | None:
+    """`hostonly` is yes or no (dracut.conf(5)); None where it is not said."""
+    value = shell.text(_HOST_ONLY)
+    return {"yes": True, "no": False}.get(value.value) if value else None

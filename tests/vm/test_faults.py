@@ -27,4 +27,3 @@ def test_faults_fail_for_the_stated_reason(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "report/faults.json").read_text())
     assert {one["name"]: one["shown"] for one in found["boot"]} == dict.fromkeys(FAULTS, "failed as stated")
     assert "boot: 4 of 4 failed as stated" in done.stdout
-
