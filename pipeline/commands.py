@@ -269,16 +269,20 @@ def faults(
 
 
 def schema(output: str) -> ExitCode:
-    """Write the JSON schema of scenarios."""
+    """Write the JSON schema of scenarios; that of faults too, where no other place is named."""
+    from pipeline.faults import schema as faults
     from pipeline.scenario.loader import SHIPPED
     from pipeline.scenario.schema import schema_text as scenario_schema
 
-    target = _base() / output if output else SHIPPED / "scenario.schema.json"
-    try:
-        target.write_text(scenario_schema(), encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"cannot write {target}: {error.strerror}") from error
-    print(target)
+    wanted = {_base() / output if output else SHIPPED / "scenario.schema.json": scenario_schema()}
+    if not output:
+        wanted[faults.FILE] = faults.schema_text()
+    for target, text in wanted.items():
+        try:
+            target.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise BadInput(f"cannot write {target}: {error.strerror}") from error
+        print(target)
     return ExitCode.HELD
 
 
