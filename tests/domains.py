@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hypothesis import strategies as st
+
 from pipeline.files.domain import read_domains
 from pipeline.lint import Finding
 from pipeline.lint.rules import RULES
@@ -19,6 +21,7 @@ from pipeline.setup import Setup
 from pipeline.setup.domain import Domain
 from pipeline.setup.from_plan import from_plan
 from pipeline.setup.model import CommandLine, Origin
+from pipeline.shipped import names
 
 GOLDEN = Path(__file__).parent / "golden"
 SHOWN = "/etc/libvirt/qemu/guest.xml"
@@ -87,3 +90,34 @@ def found(setup: Setup, *codes: str) -> tuple[Finding, ...]:
     chosen = [rule for rule in RULES if rule.code in codes]
     assert {rule.code for rule in chosen} == set(codes)
     return tuple(finding for rule in chosen for finding in rule(setup))
+
+
+MARKUP = b"< > /> </ <!-- --> <![CDATA[ ]]> <? ?> ' \" = &a; &#0; &#38; domain </domain> \0 \xff".split(b" ")
+TOKENS = st.sampled_from([*MARKUP, b" ", b"\n", b"<!DOCTYPE x>", b"<domain type='kvm'>"])
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """A shipped domain with lines lost, doubled and swapped, and with texts put where they do not belong."""
+    lines = xml(draw(st.sampled_from(names()))).encode().splitlines(keepends=True)
+    for _ in range(draw(st.integers(1, 6))):
+        at = draw(st.integers(0, len(lines) - 1))
+        kind = draw(st.sampled_from(["drop", "double", "swap", "insert", "value", "number"]))
+        if kind == "drop" and len(lines) > 1:
+            del lines[at]
+        elif kind == "double":
+            lines.insert(at, lines[at])
+        elif kind == "swap":
+            other = draw(st.integers(0, len(lines) - 1))
+            lines[at], lines[other] = lines[other], lines[at]
+        elif kind == "insert":
+            cut = draw(st.integers(0, len(lines[at])))
+            lines[at] = lines[at][:cut] + draw(TOKENS) + lines[at][cut:]
+        elif kind == "value":
+            new = draw(st.text(max_size=8)).encode("utf-8", "replace")
+            head, quote, tail = lines[at].partition(b'="')
+            lines[at] = head + quote + new + tail
+        else:
+            number = str(draw(st.integers(-(10**30), 10**30))).encode()
+            lines[at] = lines[at].replace(b"0", number)
+    return b"".join(lines)

@@ -79,11 +79,9 @@ def iommu_parameters(vendor: str, *, distribution: str) -> tuple[str, ...]:
 class IommuDefault:
     """What is known of how a distribution's kernels turn the IOMMU on.
 
-    `certain`: the configuration was read. `integrated` is the parameter without which integrated graphics alone are
-    left out, empty where they are not.
+    `integrated` is the parameter without which integrated graphics alone are left out, empty where they are not.
     """
 
-    certain: bool
     integrated: str
     source: str
 
@@ -93,7 +91,6 @@ def iommu_default(vendor: str, *, distribution: str) -> IommuDefault | None:
     for entry in table("kernels")["iommu"]:
         if entry["vendor"] == vendor and distribution in entry["distributions"]:
             return IommuDefault(
-                certain=entry.get("certain", True),
                 integrated=entry.get("integrated", ""),
                 source=entry["source"],
             )

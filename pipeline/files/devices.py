@@ -99,11 +99,13 @@ def disks(devices: Element | None, booted: Sequence[str]) -> tuple[Disk, ...]:
     """The disks, CD drives and floppies.
 
     `booted` are the names of `<os><boot dev=…>` in their order: libvirt gives each to one drive of its kind, so the
-    place in the boot order is known where there is one of that kind only.
+    place in the boot order is known where there is one of that kind only. They count for nothing beside an order at
+    some device, which libvirt refuses.
     """
     found = [_disk(element) for element in (devices.all("disk") if devices else ())]
     orders: dict[int, int] = {}
-    for order, name in enumerate(dict.fromkeys(booted), 1):
+    explicit = devices is not None and any(True for _ in devices.below("*", "boot"))
+    for order, name in enumerate(dict.fromkeys(() if explicit else booted), 1):
         of_kind = [index for index, disk in enumerate(found) if disk.device == _KINDS.get(name)]
         if len(of_kind) == 1:
             orders[of_kind[0]] = order

@@ -62,7 +62,6 @@ def read(reader: Reader, *, parameters: tuple[Written[str], ...]) -> Initramfs:
         hooks_where=reader.whole(CONFIG),
         files=shell.words(_FILES) or (),
         late=late,
-        on_demand=late,
         omitted=shell.words(_OMITTED) or (),
         host_only=_host_only(shell),
         ignored=tuple(_without_ending(reader)),

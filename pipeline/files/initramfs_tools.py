@@ -25,7 +25,7 @@ _PREREQ = re.compile(r"^[ \t]*PREREQS?=[\"']?([^\"'\n]*)", re.M)
 
 
 def read(reader: Reader) -> Initramfs:
-    """`modules` are those that scripts load before udev, then what the image loads after it, which is `late` too."""
+    """`modules` are those that scripts load before udev; `late` what the image loads after it."""
     early: list[Written[str]] = []
     late: list[Written[str]] = []
     ignored: list[IgnoredFile] = []
@@ -49,17 +49,15 @@ def read(reader: Reader) -> Initramfs:
     listed = reader.text(_MODULES)
     late += names(listed) if listed else ()
     known = {canonical(one.value) for one in early}
-    after = tuple(one for one in late if canonical(one.value) not in known)
     where = early[0].place if early else reader.whole(f"{INIT_TOP}/00-vfio")
     return Initramfs(
         generator="initramfs-tools",
-        modules=(*early, *after),
+        modules=tuple(early),
         modules_where=where,
         hooks=(),
         hooks_where=reader.whole(_MODULES),
-        late=after,
+        late=tuple(one for one in late if canonical(one.value) not in known),
         ignored=tuple(ignored),
-        before_udev="vfio_pci" in known,
     )
 
 

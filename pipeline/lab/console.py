@@ -20,6 +20,8 @@ _ENDS = (
     (r"You are in (emergency|rescue) mode", "systemd went into {0} mode"),
     (r"^(grub rescue|grub)> ?$", "GRUB stopped at its prompt {0}>"),
 )
+# Panics over the machine that QEMU is, which no configuration of the host's brings about.
+_FAULTS = re.compile(r"Kernel panic - not syncing: (.*(?:timer doesn't work|IO-APIC).*)")
 # The lab's EFI system partition is a whole disk, which the script 25_bli does not expect.
 _GRUB_ERROR = re.compile(r"^error: (?!unable to determine partition UUID)(.+?)\.?$", re.MULTILINE)
 _SHOWN = 12
@@ -40,6 +42,12 @@ def failure(text: str) -> str:
             said = grub_error(text)
             return f"{found} (GRUB had said: {said})" if said and "GRUB" not in cause else found
     return ""
+
+
+def fault(text: str) -> str:
+    """Why the machine does not go on where that is the lab's doing, not its configuration's; else empty."""
+    match = _FAULTS.search(tidy(text))
+    return f"the kernel panicked over the lab's machine: {match[1]}" if match else ""
 
 
 def grub_error(text: str) -> str:

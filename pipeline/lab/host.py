@@ -247,6 +247,8 @@ def _log_in(
         now = time.monotonic()
         if len(text) != said:
             said, quiet_since = len(text), now
+        if cause := console.fault(text):
+            raise LabFault(cause)
         stuck = console.grub_error(text) if now - quiet_since > _GRUB_SECONDS else ""
         if cause := console.failure(text) or (stuck and f"GRUB stopped: {stuck}"):
             time.sleep(_LAST_WORDS)

@@ -15,7 +15,8 @@ from pipeline.setup import Setup
 
 _PATCH = (
     'patch "pci: Enable overrides for missing ACS capabilities", drivers/pci/quirks.c pcie_acs_override_setup(), '
-    "which no release of the kernel has; ArchWiki PCI passthrough via OVMF, Bypassing the IOMMU groups (ACS override)"
+    "which no release of the kernel has; "
+    "ArchWiki PCI passthrough via OVMF, Bypassing the IOMMU groups (ACS override patch)"
 )
 _KNOWN = re.compile(r"downstream|multifunction|id:[0-9a-f]{4}:[0-9a-f]{4}", re.IGNORECASE)
 

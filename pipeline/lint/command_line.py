@@ -41,12 +41,14 @@ def kept_out(setup: Setup) -> Iterator[tuple[str, Written[str]]]:
 
 
 def early(setup: Setup) -> bool:
-    """Whether vfio_pci is among the modules that are loaded first, or asked for by rd.driver.pre of dracut."""
+    """Whether vfio_pci is among the modules that are loaded before the drivers of devices."""
     initramfs = setup.host.initramfs
-    if initramfs is None:
-        return False
-    if "vfio_pci" in {canonical(module.value) for module in initramfs.modules}:
-        return True
-    return initramfs.generator == "dracut" and any(
-        "vfio_pci" in map(canonical, value.split(",")) for _, value in given(setup, "rd.driver.pre")
-    )
+    return initramfs is not None and "vfio_pci" in {canonical(module.value) for module in initramfs.modules}
+
+
+def late(setup: Setup) -> Written[str] | None:
+    """The line that puts vfio_pci into the image without loading it before the drivers of devices."""
+    initramfs = setup.host.initramfs
+    if initramfs is None or early(setup):
+        return None
+    return next((module for module in initramfs.late if canonical(module.value) == "vfio_pci"), None)

@@ -24,7 +24,7 @@ def _graphics(setup: Setup) -> tuple[Function, ...]:
 @rule(
     "DB209",
     holds="kernels before 6.0",
-    source=f"ArchWiki PCI passthrough via OVMF, Passing through the boot GPU; {picture_source()}",
+    source=f'{picture_source()}; drivers/pci/pci.c "can\'t reserve"',
 )
 def picture_in_the_way(setup: Setup) -> Iterator[Problem]:
     """The only card of the machine is passed through, and the firmware's picture is still on it.

@@ -109,7 +109,8 @@ def sizes_differ(setup: Setup) -> Iterator[Problem]:
                 found=f"variables of {variables.size} MiB ({template.value}) for a code of {code.size} MiB "
                 f"({loader.value})",
                 why="the firmware stops before it shows anything",
-                fix=f"take both of {code.size} MiB; delete {_nvram(domain)}, which was made from the old template",
+                fix=f"take both of {code.size} MiB, and with the guest off move {_nvram(domain)} away if it was made "
+                "from this template: its boot entries are made anew",
                 edits=_fitting(template, code.size, setup.host.facts),
             )
 

@@ -11,6 +11,8 @@ from pipeline.lint.rule import Problem, Rule, rule
 from pipeline.setup import Setup
 from pipeline.setup.domain import Disk, Domain
 
+# The names of `<os><boot dev=…>` for what a disk is.
+_KINDS = {"hd": "disk", "cdrom": "cdrom", "fd": "floppy"}
 _XML = "libvirt docs/formatdomain.rst, Operating system booting and Hard drives, floppy disks, CDROMs"
 
 
@@ -39,6 +41,33 @@ def _orders(domain: Domain) -> Iterator[tuple[int, Place]]:
     yield from ((disk.boot, disk.place) for disk in domain.disks if disk.boot is not None)
     yield from ((device.boot, device.place) for device in domain.host_devices if device.boot is not None)
     yield from ((one.value, one.place) for one in domain.network_boots)
+
+
+@rule("DB922", holds="every libvirt", source=f"{_XML}; src/conf/domain_postparse.c")
+def two_orders(setup: Setup) -> Iterator[Problem]:
+    """The boot order stands at devices and in `<os>` at once.
+
+    libvirt takes one of them only: "per-device boot elements cannot be used together with os/boot elements".
+    """
+    for domain in setup.domains:
+        if domain.boot_devices and _ordered_by_device(domain):
+            yield Problem(
+                severity=Severity.ERROR,
+                place=domain.boot_devices[0].place,
+                found=f"{domain.name} has <boot dev=…> in <os> beside <boot order=…> at devices",
+                why="libvirt does not take such a domain",
+                fix="take <boot dev=…> out of <os>",
+            )
+
+
+def _ordered_by_device(domain: Domain) -> bool:
+    """Whether some device has an order that does not come from `<os>`."""
+    if domain.network_boots or any(device.boot is not None for device in domain.host_devices):
+        return True
+    kinds = [_KINDS.get(name) for name in dict.fromkeys(one.value for one in domain.boot_devices)]
+    return any(
+        disk.boot is not None and kinds[disk.boot - 1 : disk.boot] != [disk.device] for disk in domain.disks
+    )
 
 
 @rule("DB923", holds="every libvirt", source=f"{_XML}; edk2 OvmfPkg/Library/QemuBootOrderLib")
@@ -122,4 +151,4 @@ def _name(disk: Disk) -> str:
     return disk.path.rpartition("/")[2] or disk.path or "the disk"
 
 
-RULES: tuple[Rule, ...] = (same_order, no_order, order_ambiguous, no_virtio_driver)
+RULES: tuple[Rule, ...] = (same_order, two_orders, no_order, order_ambiguous, no_virtio_driver)

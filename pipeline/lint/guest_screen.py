@@ -83,8 +83,8 @@ def emulated_screen(setup: Setup) -> Iterator[Problem]:
                     place=video.place,
                     found=f"{domain.name} has an emulated graphics card ({video.value}) beside {function.address}",
                     why="firmware and installer show on the emulated one, and the screen of the card stays dark",
-                    fix="write <video><model type='none'/></video>, and once a driver for the card is installed at "
-                    "the latest",
+                    fix="write <video><model type='none'/></video>, at the latest when the guest has a driver for the "
+                    "card",
                     edits=(replace(video, "none"),) if video.value != "default" else (),
                 )
 

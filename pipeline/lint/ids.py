@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 
 from pipeline.facts import pci_ids
+from pipeline.facts.kernels import canonical
 from pipeline.lint.edit import add_after, remove, replace
 from pipeline.lint.finding import Severity
 from pipeline.lint.rule import Problem, Rule, rule
-from pipeline.pci import IdPair
+from pipeline.pci import Address, IdPair
 from pipeline.plan.model import Written
 from pipeline.setup import Setup
 from pipeline.setup.model import Board, Function, Origin
@@ -108,9 +109,11 @@ def unknown_id(setup: Setup) -> Iterator[Problem]:
     board = setup.board
     if board is None:
         return
+    bridges = _bridges(board)
     for written in written_ids(setup):
         own = any(takes(written.value, function) for function in board.functions)
-        if well_formed(written.value) and not own and not _meant(board, written.value):
+        known = own or written.value in bridges or _meant(board, written.value)
+        if well_formed(written.value) and not known:
             passed = ", ".join(f"{one.address} {one.ids}" for one in board.passed)
             yield Problem(
                 severity=Severity.WARNING,
@@ -182,7 +185,21 @@ def id_missing(setup: Setup) -> Iterator[Problem]:
     board, modprobe = setup.board, setup.host.modprobe
     if board is None or modprobe is None or setup.host.until_guest_starts:
         return
-    ids = written_ids(setup)
+    if (
+        any(canonical(install.value) == "vfio_pci" for install in modprobe.installs)
+        and not setup.host.overrides
+    ):
+        return  # a command loads vfio-pci, and what it does is not known
+    # DB107 speaks of a list that does not count, DB108 of ids that a blank took out of the list.
+    ids = (
+        *written_ids(setup),
+        *(
+            Written(value=text.lower(), place=option.place)
+            for option in modprobe.options
+            if canonical(option.module) == "vfio_pci"
+            for text in (option.value.split(",") if option.key == "ids" else [option.key])
+        ),
+    )
     mistaken = {_meant(board, written.value) for written in ids}
     for function in board.passed:
         taken = any(takes(written.value, function) for written in ids)
@@ -200,4 +217,36 @@ def id_missing(setup: Setup) -> Iterator[Problem]:
         )
 
 
-RULES: tuple[Rule, ...] = (subsystem_id, unknown_id, id_of_another, id_missing)
+def _bridges(board: Board) -> dict[str, Address]:
+    """The bridges of the board by their ids, as far as both are known."""
+    bridges = board.topology.bridges if board.topology else ()
+    return {str(bridge.ids): bridge.address for bridge in bridges if bridge.ids}
+
+
+@rule(
+    "DB117",
+    holds=_EVERY,
+    source="kernel drivers/vfio/pci/vfio_pci_core.c vfio_pci_core_register_device(): hdr_type",
+)
+def id_of_bridge(setup: Setup) -> Iterator[Problem]:
+    """The id is that of a bridge or port.
+
+    A bridge in the group of a card is never passed through: vfio-pci refuses it with error -22, and the driver of the
+    port does not stand in the way of the guest.
+    """
+    board = setup.board
+    bridges = _bridges(board) if board else {}
+    for written in written_ids(setup):
+        address = bridges.get(written.value)
+        if address:
+            yield Problem(
+                severity=Severity.NOTE,
+                place=written.place,
+                found=f"{written.value} is the id of the bridge {address}",
+                why="vfio-pci refuses bridges, and pcieport, which has it, does not stand in the way",
+                fix=f"take {written.value} out of the ids",
+                edits=(remove(written),),
+            )
+
+
+RULES: tuple[Rule, ...] = (subsystem_id, unknown_id, id_of_another, id_missing, id_of_bridge)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pipeline.facts.drivers import brings
 from pipeline.facts.kernels import canonical, driver_state
 from pipeline.facts.parameters import meant_module
-from pipeline.lint.command_line import early, given, kept_out
+from pipeline.lint.command_line import early, given, kept_out, late
 from pipeline.lint.edit import add_after, remove, replace
 from pipeline.lint.finding import Severity
 from pipeline.lint.ids import takes
@@ -39,6 +39,23 @@ def unordered(setup: Setup) -> list[tuple[Function, str]]:
         if drivers and not overridden and not any(vfio_first(setup, driver) for driver in drivers):
             found.append((function, drivers[0]))
     return found
+
+
+def uncontested(setup: Setup, *, screens_only: bool = False) -> bool:
+    """Whether vfio-pci is loaded after boot and finds the functions without a driver: all of theirs are blacklisted.
+
+    With `screens_only` that is asked of graphics alone.
+    """
+    initramfs, board = setup.host.initramfs, setup.board
+    if initramfs is None or board is None or not board.passed:
+        return False
+    out = {module for module, _ in kept_out(setup)}
+    return "vfio_pci" in {canonical(module.value) for module in initramfs.after_boot} and all(
+        canonical(driver) in out
+        for function in board.passed
+        for driver in function.drivers
+        if function.class_code.startswith("03") or not screens_only
+    )
 
 
 @rule("DB205", holds="every kernel; mkinitcpio, dracut and initramfs-tools", source=_ORDER)
@@ -81,9 +98,11 @@ def loaded_after_boot(setup: Setup) -> Iterator[Problem]:
     loaded before that has the card by then.
     """
     initramfs = setup.host.initramfs
-    if initramfs is None or setup.host.until_guest_starts or early(setup) or not rivals(setup):
+    if initramfs is None or setup.host.until_guest_starts or early(setup) or late(setup):
         return
-    for module in initramfs.after_boot:
+    if uncontested(setup):
+        return
+    for module in initramfs.after_boot if rivals(setup) else ():
         if canonical(module.value) == "vfio_pci":
             yield Problem(
                 severity=Severity.NOTE,
@@ -101,7 +120,7 @@ def module_mistyped(setup: Setup) -> Iterator[Problem]:
     The tools that make an initramfs pass over it, some with an error that does not keep them from writing the image.
     """
     initramfs = setup.host.initramfs
-    for module in (*initramfs.modules, *initramfs.on_demand, *initramfs.after_boot) if initramfs else ():
+    for module in (*initramfs.modules, *initramfs.late, *initramfs.after_boot) if initramfs else ():
         meant = meant_module(canonical(module.value))
         if meant:
             yield Problem(
@@ -168,21 +187,14 @@ def only_on_demand(setup: Setup) -> Iterator[Problem]:
     `add_drivers` puts a module into the image and leaves it to udev when it is loaded; for vfio-pci, which no device
     asks for, that is only when a softdep names it. `force_drivers` loads it before udev starts.
     """
-    initramfs = setup.host.initramfs
-    if initramfs is None or initramfs.generator != "dracut" or setup.host.until_guest_starts or early(setup):
-        return
-    for module in initramfs.on_demand:
-        loose = unordered(setup)
-        if canonical(module.value) == "vfio_pci" and loose:
-            function, driver = loose[0]
-            yield Problem(
-                severity=Severity.WARNING,
-                place=module.place,
-                found=f"{module.value} is in add_drivers, which does not load it before {driver}",
-                why=f"no device asks for vfio-pci, so {driver} takes {function.address}",
-                fix="name it in force_drivers, or write a softdep for each driver: "
-                f"softdep {driver} pre: vfio-pci",
-            )
+    for module, function, driver in _overtaken(setup, "dracut"):
+        yield Problem(
+            severity=Severity.WARNING,
+            place=module.place,
+            found=f"{module.value} is in add_drivers, which does not load it before {driver}",
+            why=f"no device asks for vfio-pci, so {driver} takes {function.address}",
+            fix=f"name it in force_drivers, or write a softdep for each driver: softdep {driver} pre: vfio-pci",
+        )
 
 
 @rule(
@@ -195,22 +207,26 @@ def after_udev(setup: Setup) -> Iterator[Problem]:
 
     A softdep of the driver, or a script in scripts/init-top that loads vfio-pci, brings it before them.
     """
-    initramfs = setup.host.initramfs
-    if initramfs is None or initramfs.generator != "initramfs-tools" or initramfs.before_udev is not False:
+    for module, function, driver in _overtaken(setup, "initramfs-tools"):
+        yield Problem(
+            severity=Severity.WARNING,
+            place=module.place,
+            found=f"nothing loads vfio-pci before {driver}, which wants {function.address}",
+            why="/etc/initramfs-tools/modules is loaded after the udev trigger: a driver that is in the image wins",
+            fix=f"add `softdep {driver} pre: vfio-pci` to /etc/modprobe.d/vfio.conf, "
+            "or a script in /etc/initramfs-tools/scripts/init-top that loads vfio-pci",
+        )
+
+
+def _overtaken(setup: Setup, generator: str) -> Iterator[tuple[Written[str], Function, str]]:
+    """The line that loads vfio-pci late, and the first function whose driver comes before it."""
+    host, module = setup.host, late(setup)
+    if host.initramfs is None or host.initramfs.generator != generator or module is None:
         return
-    loose = unordered(setup)
-    if not early(setup) or not loose or setup.host.until_guest_starts or built_into_kernel(setup):
+    if host.until_guest_starts or built_into_kernel(setup):
         return
-    module = next(one for one in initramfs.modules if canonical(one.value) == "vfio_pci")
-    function, driver = loose[0]
-    yield Problem(
-        severity=Severity.WARNING,
-        place=module.place,
-        found=f"nothing loads vfio-pci before {driver}, which wants {function.address}",
-        why="/etc/initramfs-tools/modules is loaded after the udev trigger: a driver that is in the image wins",
-        fix=f"add `softdep {driver} pre: vfio-pci` to /etc/modprobe.d/vfio.conf, "
-        "or a script in /etc/initramfs-tools/scripts/init-top that loads vfio-pci",
-    )
+    for function, driver in unordered(setup)[:1]:
+        yield module, function, driver
 
 
 @rule(

@@ -60,20 +60,27 @@ def _passthrough(other: Parameters, there: set[str]) -> list[Written[str]]:
 def grub_cfg_older(setup: Setup) -> Iterator[Problem]:
     """grub.cfg was not made again after /etc/default/grub was changed.
 
-    GRUB reads grub.cfg alone. Nothing makes it anew when /etc/default/grub changes: the owner has to.
+    GRUB reads grub.cfg alone. Nothing makes it anew when /etc/default/grub changes: the owner has to. On Fedora the
+    command line is in the files of /boot/loader/entries, which `grubby` changes.
     """
     host = setup.host
     if host.bootloader not in {None, "grub"} or not host.grub.missing:
         return
     known = passthrough_names()
     grave = any(name_of(one.value) in known for one in host.grub.missing)
+    together = " ".join(one.value for one in host.grub.missing)
     command = " ".join(host.facts.grub_mkconfig) if host.facts else "grub-mkconfig -o /boot/grub/grub.cfg"
+    entries = host.facts.grub_entries if host.facts else ""
     yield Problem(
         severity=Severity.ERROR if grave else Severity.WARNING,
         place=host.grub.missing[0].place,
-        found=f"no entry of grub.cfg has {' '.join(one.value for one in host.grub.missing)}",
-        why="GRUB reads grub.cfg, which was not made again since /etc/default/grub was changed",
-        fix=f"run {command} as root",
+        found=f"{'no boot entry' if entries else 'no entry of grub.cfg'} has {together}",
+        why="GRUB takes the command line from /boot/loader/entries, which grub2-mkconfig leaves alone"
+        if entries
+        else "GRUB reads grub.cfg, which was not made again since /etc/default/grub was changed",
+        fix=f'run {entries} --update-kernel=ALL --args="{together}" as root'
+        if entries
+        else f"run {command} as root",
     )
 
 
@@ -119,7 +126,7 @@ def grub_cfg_elsewhere(setup: Setup) -> Iterator[Problem]:
                 continue
             target = option(words, "-o", "--output")
             stub = host.distribution == "fedora" and (target or "").startswith("/boot/efi/EFI/")
-            if target is None and ">" in command.value:
+            if target is None and set(">|") & set(f"{command.value}{command.place.text}"):
                 continue
             if target == host.facts.grub_cfg or target in _LINKS:
                 continue

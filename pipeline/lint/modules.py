@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from pipeline.facts.initramfs import Generator, generator
 from pipeline.facts.kernels import built_in, canonical, removal
-from pipeline.lint.command_line import early
+from pipeline.lint.command_line import early, late
 from pipeline.lint.edit import add_after, remove
 from pipeline.lint.finding import Severity
-from pipeline.lint.load_order import built_into_kernel
+from pipeline.lint.load_order import built_into_kernel, uncontested
 from pipeline.lint.rule import Problem, Rule, rule
 from pipeline.setup import Setup
 from pipeline.setup.model import Initramfs, Origin
@@ -86,13 +86,15 @@ def vfio_missing(setup: Setup) -> Iterator[Problem]:
     if known is None or setup.host.until_guest_starts or not (setup.board is None or setup.board.passed):
         return
     initramfs, tool = known
-    on_demand = {canonical(module.value) for module in initramfs.on_demand}
-    # DB208 and DB211 speak of a driver that is built in and of one that is in the image all the same.
-    if early(setup) or "vfio_pci" in on_demand or built_into_kernel(setup):
+    # DB208 speaks of a driver that is built in, DB211 and DB212 of one that is in the image all the same.
+    if early(setup) or late(setup) or built_into_kernel(setup) or uncontested(setup):
         return
+    # What remains are functions such as sound, which a guest can still get when it starts.
+    graphics = any(one.class_code.startswith("03") for one in setup.board.passed) if setup.board else False
+    partly = graphics and uncontested(setup, screens_only=True)
     derived = ", or leave out host.initramfs.modules to have them derived" * (setup.origin is Origin.SCENARIO)
     yield Problem(
-        severity=Severity.ERROR,
+        severity=Severity.WARNING if partly else Severity.ERROR,
         place=initramfs.modules_where,
         found=f"vfio_pci is not in {_list(tool)}",
         why="it is then not in the image, and the drivers of the host take the functions first; "

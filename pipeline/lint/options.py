@@ -140,8 +140,9 @@ def option_unknown(setup: Setup) -> Iterator[Problem]:
         if key in known:
             continue
         blank = _PAIR.match(key) is not None
+        missed = blank and any(takes(key.lower(), one) for one in (setup.board.passed if setup.board else ()))
         yield Problem(
-            severity=Severity.WARNING,
+            severity=Severity.ERROR if missed else Severity.WARNING,
             place=written.place,
             found=f"{key} is not an option of vfio-pci",
             why="a blank ended the list of ids before it, so vfio-pci does not see it"
@@ -213,7 +214,7 @@ def unsafe_interrupts(setup: Setup) -> Iterator[Problem]:
             )
 
 
-@rule("DB115", holds="kernels with pci-stub", source="kernel drivers/pci/pci-stub.c; drivers/vfio/group.c")
+@rule("DB115", holds="kernels with pci-stub", source="kernel drivers/pci/pci-stub.c")
 def held_by_stub(setup: Setup) -> Iterator[Problem]:
     """pci-stub is told to hold a function that is passed through.
 

@@ -129,11 +129,9 @@ class Initramfs:
 
     `modules_where` and `hooks_where` are the lines to put one into. `after_boot` are modules of modules-load.d and
     /etc/modules, which are loaded when the initramfs has been left. `fallback`: whether the preset makes a fallback
-    image; None where not known or no preset. `on_demand` are modules that are in the image, but only loaded when
-    something asks (dracut's add_drivers), `omitted` those kept out of it (omit_drivers). `host_only` is dracut's
-    hostonly, `before_udev` whether initramfs-tools has a script of init-top that loads vfio-pci; None where not known.
-    `late` are modules in the image that are loaded only when udev has loaded
-    the drivers of every device: the list of initramfs-tools, add_drivers of dracut.
+    image; None where not known or no preset. `late` are modules in the image that are loaded only when udev has loaded
+    the drivers of every device: the list of initramfs-tools, add_drivers of dracut. `omitted` are dracut's
+    omit_drivers, `host_only` its hostonly, None where nothing says it.
     """
 
     generator: str
@@ -146,10 +144,8 @@ class Initramfs:
     ignored: tuple[IgnoredFile, ...] = ()
     fallback: bool | None = None
     late: tuple[Written[str], ...] = ()
-    on_demand: tuple[Written[str], ...] = ()
     omitted: tuple[Written[str], ...] = ()
     host_only: bool | None = None
-    before_udev: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

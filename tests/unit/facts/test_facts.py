@@ -77,7 +77,10 @@ def test_built_in_drivers_depend_on_the_kernel() -> None:
     assert kernels.built_in("debian", "6.12") == {}
     assert kernels.driver_state("debian", "6.12", "xhci-pci").state == "module"
     assert kernels.driver_state("debian", "6.12", "simpledrm").state == "unknown"
-    assert kernels.driver_state("fedora", "6.12", "ahci").state == "unknown"
+    assert kernels.driver_state("fedora", "6.12", "ahci").state == "built-in"
+    assert kernels.driver_state("fedora", "6.12", "vfio-pci").state == "module"
+    assert kernels.driver_state("fedora", "5.4", "ahci").state == "unknown"
+    assert kernels.driver_state("ubuntu", "5.4", "vfio-pci").state == "built-in"
 
 
 def test_end_of_life() -> None:

@@ -17,7 +17,7 @@ from pipeline.scenario import load
 from pipeline.scenario.loader import SHIPPED
 from pipeline.setup.domain import Domain, GuestAddress
 from pipeline.setup.from_guest import domain_of
-from tests.domains import changed, domain, xml
+from tests.domains import TOKENS, changed, domain, mutated, xml
 
 SCENARIOS = sorted(SHIPPED.glob("*.yaml"))
 NOWHERE = Place(file="")
@@ -210,6 +210,7 @@ def test_disks_and_their_order():
     assert boots(boot="<boot order='2'/>") == [None, 2, None]
     assert boots(os="<boot dev='cdrom'/><boot dev='hd'/>") == [1, 2, None]
     assert boots(os="<boot dev='network'/><boot dev='hd'/>") == [None, 2, None]
+    assert boots(os="<boot dev='cdrom'/><boot dev='hd'/>", boot="<boot order='1'/>") == [None, 1, None]
     second = "<disk><source file='/b'/><target dev='vdb'/></disk>"
     assert boots(os="<boot dev='cdrom'/><boot dev='hd'/>", more=second) == [1, None, None, None]
 
@@ -372,42 +373,11 @@ def test_large_but_harmless():
     assert len(read.host_devices) == 1200
 
 
-MARKUP = b"< > /> </ <!-- --> <![CDATA[ ]]> <? ?> ' \" = &a; &#0; &#38; domain </domain> \0 \xff".split(b" ")
-TOKENS = st.sampled_from([*MARKUP, b" ", b"\n", b"<!DOCTYPE x>", b"<domain type='kvm'>"])
-
-
 @settings(max_examples=150, deadline=None)
 @given(st.lists(TOKENS | st.binary(max_size=3), max_size=30).map(b"".join))
 @example(b"")
 def test_arbitrary_bytes(data):
     answers(data)
-
-
-@st.composite
-def mutated(draw):
-    """A shipped domain with lines lost, doubled and swapped, and with texts put where they do not belong."""
-    lines = xml(draw(st.sampled_from([path.stem for path in SCENARIOS]))).encode().splitlines(keepends=True)
-    for _ in range(draw(st.integers(1, 6))):
-        at = draw(st.integers(0, len(lines) - 1))
-        kind = draw(st.sampled_from(["drop", "double", "swap", "insert", "value", "number"]))
-        if kind == "drop" and len(lines) > 1:
-            del lines[at]
-        elif kind == "double":
-            lines.insert(at, lines[at])
-        elif kind == "swap":
-            other = draw(st.integers(0, len(lines) - 1))
-            lines[at], lines[other] = lines[other], lines[at]
-        elif kind == "insert":
-            cut = draw(st.integers(0, len(lines[at])))
-            lines[at] = lines[at][:cut] + draw(TOKENS) + lines[at][cut:]
-        elif kind == "value":
-            new = draw(st.text(max_size=8)).encode("utf-8", "replace")
-            head, quote, tail = lines[at].partition(b'="')
-            lines[at] = head + quote + new + tail
-        else:
-            number = str(draw(st.integers(-(10**30), 10**30))).encode()
-            lines[at] = lines[at].replace(b"0", number)
-    return b"".join(lines)
 
 
 @settings(max_examples=200, deadline=None)

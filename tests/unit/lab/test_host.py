@@ -286,6 +286,14 @@ def test_a_host_that_gives_up_is_told_with_the_end_of_its_console(monkeypatch: p
         Console(monkeypatch, "", said).log_in()
 
 
+def test_a_panic_over_the_emulated_machine_is_a_lab_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "[    0.05] Kernel panic - not syncing: timer doesn't work through Interrupt-remapped IO-APIC\n"
+    with pytest.raises(LabFault, match="timer doesn't work"):
+        Console(monkeypatch, "", said).log_in()
+    with pytest.raises(HostDoesNotBoot, match="Unable to mount root fs"):
+        Console(monkeypatch, "", "Kernel panic - not syncing: VFS: Unable to mount root fs\n").log_in()
+
+
 def test_grub_goes_on_after_an_error_or_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
     error = "error: file `/boot/initramfs.img' not found.\n"
     assert Console(monkeypatch, error, error + "Loading", error + READY).log_in() == "shell"

@@ -16,6 +16,7 @@ from pipeline.lint import (
     blacklists,
     framebuffer,
     images,
+    iommu,
     lint,
     load_order,
     loaders,
@@ -40,7 +41,7 @@ from tests.unit.lint.setups import (
     words,
 )
 
-HOST = (options, blacklists, softdeps, load_order, framebuffer, images, parameters, loaders, acs)
+HOST = (options, blacklists, softdeps, load_order, framebuffer, images, iommu, parameters, loaders, acs)
 # What lint says of the shipped scenarios is right: two of them show a mistake, one a driver that is built in.
 ALARMS = {
     "bad-group": ["DB504"],
@@ -86,8 +87,8 @@ CHANGES = [
     lambda setup: host(setup, command_line=None),
     lambda setup: line(setup),
     lambda setup: initramfs(setup, modules=words("", "?", "nvidia_drm", "vfio_pci?"), hooks=()),
-    lambda setup: initramfs(setup, generator="booster", before_udev=False, host_only=False),
-    lambda setup: initramfs(setup, generator="initramfs-tools", before_udev=False, on_demand=words("vfio_pci")),
+    lambda setup: initramfs(setup, generator="booster", host_only=False),
+    lambda setup: initramfs(setup, generator="initramfs-tools", modules=(), late=words("vfio_pci")),
     lambda setup: initramfs(setup, generator="dracut", host_only=False, omitted=words("vfio"), modules=()),
     lambda setup: host(setup, commands=words("grub-mkconfig -o", "mkinitcpio -g", "'", "sh -c", "update-initramfs -u")),
     lambda setup: host(setup, grub=GrubState(broken=words("x"), missing=words("", "iommu=pt"))),

@@ -3,7 +3,10 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
 
+from pipeline.errors import BadInput
+from pipeline.files.domain import read_domains
 from pipeline.lint import RULES, Severity, lint
 from pipeline.lint.edit import Kind
 from pipeline.plan import resolve
@@ -12,7 +15,7 @@ from pipeline.scenario import read
 from pipeline.setup.from_plan import from_plan
 from pipeline.setup.model import Setup
 from pipeline.shipped import names
-from tests.domains import Change, found, machine, parameters, with_ids
+from tests.domains import Change, found, machine, mutated, parameters, with_ids
 
 TYPE = "pc-q35-9.2"
 VIDEO = '<model type="none"/>'
@@ -209,6 +212,17 @@ FIRES = [
     ("DB907", machine(BIOS, (VIDEO, '<model type="qxl"/>')), NOTE, "win10 has BIOS firmware"),
     ("DB921", machine(('order="3"', 'order="1"')), ERROR, "boot order 1 stands at two devices of win10"),
     ("DB921", machine(("<source bridge", '<boot order="1"/><source bridge')), ERROR, "boot order 1"),
+    ("DB922", machine(before("loader", '<boot dev="hd"/>')), ERROR, "win10 has <boot dev=…> in <os> beside"),
+    (
+        "DB922",
+        machine(
+            NO_ORDER,
+            before("loader", '<boot dev="hd"/>'),
+            ("<source bridge", '<boot order="1"/><source bridge'),
+        ),
+        ERROR,
+        "win10 has <boot dev=…> in <os> beside",
+    ),
     ("DB923", machine(NO_ORDER), NOTE, "win10 has no boot order"),
     (
         "DB924",
@@ -317,6 +331,9 @@ SILENT = [
     ("DB907", machine(*EFI)),
     ("DB907", machine(BIOS, name="nvme-passthrough")),
     ("DB921", machine()),
+    ("DB922", machine()),
+    ("DB922", machine(NO_ORDER, before("loader", '<boot dev="cdrom"/><boot dev="hd"/>'))),
+    ("DB922", machine(NO_ORDER, before("loader", '<boot dev="hd"/><boot dev="network"/>'))),
     ("DB923", machine()),
     ("DB923", machine(NO_ORDER, before("loader", '<boot dev="hd"/>'))),
     ("DB923", machine(NO_ORDER, (f'<disk type="file" {CDROM}>.*?</disk>', ""))),
@@ -409,6 +426,18 @@ def test_nothing_known_but_the_domain_is_enough(name: str) -> None:
     )
     setup = replace(bare, board=None)
     assert [str(one) for one in lint(setup) if one.severity is not Severity.NOTE] == []
+
+
+@settings(max_examples=100, deadline=None)
+@given(mutated())
+def test_rules_take_every_domain(data: bytes) -> None:
+    try:
+        domains = read_domains(data, shown="x.xml")
+    except BadInput:
+        return
+    for finding in lint(replace(machine(), domains=domains)):
+        assert finding.fix
+        assert "None" not in f"{finding.found} {finding.why} {finding.fix}"
 
 
 def test_the_fix_of_a_path_is_the_distribution_s_own() -> None:

@@ -66,6 +66,23 @@ def test_loaded_after_boot() -> None:
     assert brief(load_order.loaded_after_boot, initramfs(of(), modules=(), after_boot=words("kvmgt"))) == []
 
 
+# Everything after boot, and blacklists that keep the functions free until then: Proxmox's guide.
+WAITING = initramfs(of(), modules=(), after_boot=words("vfio_pci", file="etc/modules"))
+
+
+def test_blacklists_keep_the_functions_free_until_vfio_pci_is_there() -> None:
+    free = modprobe(WAITING, blacklists=words("amdgpu", "snd-hda-intel"))
+    assert brief(modules.vfio_missing, free) == brief(load_order.loaded_after_boot, free) == []
+    sound = modprobe(WAITING, blacklists=words("amdgpu"))
+    assert [severity for severity, _ in brief(modules.vfio_missing, sound)] == ["warning"]
+    assert len(brief(load_order.loaded_after_boot, sound)) == 1
+    for contested in (
+        modprobe(WAITING, blacklists=words("snd_hda_intel")),
+        initramfs(free, after_boot=words("vfio")),
+    ):
+        assert [severity for severity, _ in brief(modules.vfio_missing, contested)] == ["error"]
+
+
 @pytest.mark.parametrize("name", ["vfio-pic", "vfio_iommu_type_1", "vfio_pcie", "vfio_irqfd"])
 def test_a_module_that_no_kernel_has(name: str) -> None:
     (finding,) = complete(load_order.module_mistyped, loading("vfio_pci", name))
@@ -117,31 +134,36 @@ def test_a_driver_in_the_kernel_need_not_be_in_the_image() -> None:
     assert len(brief(modules.vfio_missing, kernel(initramfs(UBUNTU, modules=()), "6.8"))) == 1
 
 
-def on_demand(setup: Setup = DRACUT, *parameters: str) -> Setup:
-    there = initramfs(
-        setup, modules=(), on_demand=words("vfio_pci", "vfio", file="etc/dracut.conf.d/vfio.conf")
-    )
-    return modprobe(line(there, *parameters) if parameters else there, softdeps=())
+def coming_late(setup: Setup, *names: str) -> Setup:
+    """With modules that are in the image, but not loaded first, and without softdeps."""
+    there = initramfs(setup, modules=(), late=words(*(names or ("vfio", "vfio-pci")), file="etc/vfio.conf"))
+    return modprobe(there, softdeps=())
+
+
+def ordered(setup: Setup, *drivers: str) -> Setup:
+    return modprobe(setup, softdeps=tuple(softdep(name, ["vfio-pci"]) for name in drivers))
+
+
+ADDED = coming_late(DRACUT)
+LISTED = coming_late(DEBIAN)
 
 
 def test_added_is_not_forced() -> None:
-    assert brief(load_order.only_on_demand, on_demand()) == [
-        ("warning", "vfio_pci is in add_drivers, which does not load it before amdgpu")
+    assert brief(load_order.only_on_demand, ADDED) == [
+        ("warning", "vfio-pci is in add_drivers, which does not load it before amdgpu")
     ]
-    assert brief(modules.vfio_missing, on_demand()) == []
+    assert brief(load_order.after_udev, ADDED) == brief(modules.vfio_missing, ADDED) == []
+    assert len(brief(modules.vfio_missing, coming_late(DRACUT, "vfio"))) == 1
 
 
 @pytest.mark.parametrize(
     "setup",
     [
-        on_demand(DRACUT, "rd.driver.pre=vfio,vfio-pci"),
-        modprobe(
-            on_demand(), softdeps=(softdep("amdgpu", ["vfio-pci"]), softdep("snd_hda_intel", ["vfio-pci"]))
-        ),
-        modprobe(on_demand(), blacklists=words("amdgpu", "snd_hda_intel")),
-        initramfs(on_demand(), on_demand=words("nvme")),
-        initramfs(on_demand(), generator="mkinitcpio"),
-        host(on_demand(), until_guest_starts=True),
+        ordered(ADDED, "amdgpu", "snd_hda_intel"),
+        modprobe(ADDED, blacklists=words("amdgpu", "snd_hda_intel")),
+        initramfs(ADDED, late=words("nvme")),
+        initramfs(ADDED, modules=words("vfio_pci")),
+        host(ADDED, until_guest_starts=True),
         DRACUT,
     ],
 )
@@ -149,36 +171,25 @@ def test_forced_or_ordered(setup: Setup) -> None:
     assert brief(load_order.only_on_demand, setup) == []
 
 
-def test_dracut_s_parameter_counts_for_dracut_alone() -> None:
-    asked = line(loading(setup=DRACUT), "rd.driver.pre=vfio-pci")
-    assert brief(modules.vfio_missing, asked) == []
-    assert len(brief(modules.vfio_missing, line(loading(), "rd.driver.pre=vfio-pci"))) == 1
-
-
-LATE = modprobe(initramfs(DEBIAN, before_udev=False), softdeps=())
-
-
 def test_initramfs_tools_loads_its_list_after_udev() -> None:
-    assert brief(load_order.after_udev, LATE) == [
+    assert brief(load_order.after_udev, LISTED) == [
         ("warning", "nothing loads vfio-pci before nouveau, which wants 01:00.0")
+    ]
+    assert brief(load_order.only_on_demand, LISTED) == brief(modules.vfio_missing, LISTED) == []
+    half = ordered(LISTED, "nouveau", "snd_hda_intel", "i2c_nvidia_gpu")
+    assert brief(load_order.after_udev, half) == [
+        ("warning", "nothing loads vfio-pci before xhci_pci, which wants 01:00.2")
     ]
 
 
 @pytest.mark.parametrize(
     "setup",
     [
-        initramfs(LATE, before_udev=None),
-        initramfs(LATE, before_udev=True),
-        initramfs(LATE, generator="dracut"),
-        initramfs(LATE, modules=()),
-        initramfs(DEBIAN, before_udev=False),
-        modprobe(
-            LATE,
-            softdeps=tuple(
-                softdep(name, ["vfio-pci"])
-                for name in ("nvidia*", "snd_hda_intel", "xhci-pci", "i2c_nvidia_gpu")
-            ),
-        ),
+        ordered(LISTED, "nvidia*", "snd_hda_intel", "xhci-pci", "i2c_nvidia_gpu"),
+        initramfs(LISTED, generator="mkinitcpio"),
+        initramfs(LISTED, modules=words("vfio_pci")),
+        initramfs(LISTED, late=()),
+        DEBIAN,
     ],
 )
 def test_initramfs_tools_with_something_that_comes_before(setup: Setup) -> None:

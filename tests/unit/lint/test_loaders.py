@@ -64,6 +64,14 @@ def test_grub_cfg_is_older() -> None:
     assert (finding.severity.value, finding.fix) == ("warning", "run update-grub as root")
 
 
+def test_fedora_s_boot_entries() -> None:
+    (finding,) = complete(
+        loaders.grub_cfg_older, grub(of("fedora-dracut"), missing=words("iommu=pt", "quiet"))
+    )
+    assert finding.found == "no boot entry has iommu=pt quiet"
+    assert finding.fix == 'run grubby --update-kernel=ALL --args="iommu=pt quiet" as root'
+
+
 @pytest.mark.parametrize(
     "setup",
     [

@@ -131,14 +131,30 @@ def test_only_the_last_list_counts(setup: Setup, expected: list[tuple[str, str]]
     assert brief(options.ids_overridden, setup) == expected
 
 
+def test_an_id_in_a_list_that_does_not_count_is_not_missing_as_well() -> None:
+    lists = (option("vfio-pci", "ids", "1002:67ef"), option("vfio_pci", "ids", "1002:aae0", at=2))
+    assert brief(ids.id_missing, modprobe(of(), options=lists, vfio_ids=words("1002:aae0"))) == []
+    assert len(brief(ids.id_missing, modprobe(of(), options=lists[1:], vfio_ids=words("1002:aae0")))) == 1
+
+
 def test_options_that_vfio_pci_does_not_have() -> None:
     blank = modprobe(of(), options=(option("vfio-pci", "ids", "1002:67ef,"), option("vfio-pci", "1002:aae0")))
     (finding,) = complete(options.option_unknown, blank)
     assert finding.found == "1002:aae0 is not an option of vfio-pci"
-    assert "blank" in finding.why
+    assert (finding.severity.value, "blank" in finding.why) == ("error", True)
+    assert brief(ids.id_missing, modprobe(blank, vfio_ids=words("1002:67ef"))) == []
+    other = modprobe(of(), options=(option("vfio-pci", "10de:1b80"),))
+    assert [severity for severity, _ in brief(options.option_unknown, other)] == ["warning"]
     assert brief(options.option_unknown, line(of(), "vfio-pci.nohidden=1")) == [
         ("warning", "nohidden is not an option of vfio-pci")
     ]
+
+
+def test_a_command_in_place_of_vfio_pci_may_take_the_card() -> None:
+    none = modprobe(of(), vfio_ids=())
+    assert len(brief(ids.id_missing, none)) == 2
+    assert brief(ids.id_missing, modprobe(none, installs=words("vfio_pci"))) == []
+    assert len(brief(ids.id_missing, modprobe(none, installs=words("nouveau")))) == 2
 
 
 def test_options_that_vfio_pci_has() -> None:

@@ -7,11 +7,9 @@ import pytest
 from pipeline.lint import bootloader, parameters
 from pipeline.lint.rule import Rule
 from pipeline.setup import Setup
-from pipeline.setup.model import Origin
-from tests.unit.lint.setups import brief, edits, functions, host, initramfs, line, of
+from tests.unit.lint.setups import brief, edits, host, initramfs, line, of
 
 INTEL = of("intel-geforce")
-DEBIAN = of("debian-geforce")
 
 
 @pytest.mark.parametrize(
@@ -43,46 +41,12 @@ def test_the_own_iommu(setup: Setup) -> None:
     assert brief(parameters.other_makers_iommu, setup) == []
 
 
-def test_amd_s_parameter_on_an_intel_board_turns_nothing_on() -> None:
-    setup = line(INTEL, "quiet", "amd_iommu=on")
-    assert brief(parameters.iommu_never_on, setup) == [
-        ("error", "nothing turns the IOMMU on: intel_iommu=on is not in /etc/default/grub")
-    ]
-    assert edits(parameters.iommu_never_on, setup) == [("add after", "amd_iommu=on", "intel_iommu=on")]
-
-
-def test_what_was_not_measured_is_a_warning() -> None:
-    fedora = host(line(of("fedora-dracut"), "quiet"), cpu_vendor="intel")
-    assert [severity for severity, _ in brief(parameters.iommu_never_on, fedora)] == ["warning"]
-
-
-assert INTEL.board
-# As of a machine: groups without the topology from which they could be predicted.
-SEEN = replace(INTEL.board, topology=None)
-
-
-@pytest.mark.parametrize(
-    "setup",
-    [
-        line(INTEL, "intel_iommu=on"),
-        line(INTEL, "intel_iommu=igfx_off"),  # DB403
-        line(INTEL, "intel_iomu=on"),  # DB406
-        line(INTEL, "iommu=off"),  # DB402
-        line(of(), "quiet"),
-        line(DEBIAN, "quiet"),
-        host(line(INTEL, "quiet"), distribution="gentoo"),
-        replace(line(INTEL, "quiet"), origin=Origin.FILES, board=SEEN),
-    ],
-)
-def test_the_iommu_is_on_or_the_cause_has_a_name(setup: Setup) -> None:
-    assert brief(parameters.iommu_never_on, setup) == []
-
-
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
         ("intel_iomu=on", "intel_iommu=on"),
         ("amd_iommmu=on", "amd_iommu=on"),
+        ("rd-driver-pre=vfio-pci", "rd.driver.pre=vfio-pci"),
         ("vfio.ids=1002:67ef", "vfio-pci.ids=1002:67ef"),
         ("vfio-pci.id=1002:67ef", "vfio-pci.ids=1002:67ef"),
         ("pci_acs_override=downstream", "pcie_acs_override=downstream"),
@@ -133,37 +97,6 @@ def test_dracut_s_parameter_with_mkinitcpio() -> None:
         initramfs(setup, generator="booster"),
     ):
         assert brief(parameters.read_by_another, silent) == []
-
-
-INTEGRATED = functions(functions(DEBIAN, "05:00.0", passed=True), "01:00.0", passed=False)
-
-
-def igpu(setup: Setup, *, bus: int = 0) -> Setup:
-    assert setup.board is not None
-    display = next(one for one in setup.board.functions if str(one.address) == "05:00.0")
-    return functions(setup, "05:00.0", address=replace(display.address, bus=bus, device=2))
-
-
-def test_integrated_graphics_of_debian_need_the_parameter() -> None:
-    setup = line(igpu(INTEGRATED), "quiet")
-    assert brief(parameters.integrated_left_out, setup) == [
-        ("error", "00:02.0 is passed through, but debian's kernels leave it out of VT-d")
-    ]
-    assert edits(parameters.integrated_left_out, setup) == [("add after", "quiet", "intel_iommu=on")]
-
-
-@pytest.mark.parametrize(
-    "setup",
-    [
-        line(igpu(INTEGRATED), "intel_iommu=on"),
-        line(igpu(DEBIAN), "quiet"),
-        line(igpu(INTEGRATED, bus=3), "quiet"),
-        host(line(igpu(INTEGRATED), "quiet"), distribution="arch"),
-        line(INTEL, "quiet"),
-    ],
-)
-def test_other_graphics_do_not(setup: Setup) -> None:
-    assert brief(parameters.integrated_left_out, setup) == []
 
 
 @pytest.mark.parametrize("rule", parameters.RULES, ids=lambda rule: str(rule.code))

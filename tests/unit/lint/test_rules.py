@@ -81,6 +81,10 @@ FIRING = [
         [("DB103", "error", "1002:67ef is also the id of 05:00.0, which the host keeps")],
     ),
     (
+        ["host.vfio.ids=['1002:67ef', '1002:aae0', '1022:15d3']", "board.root_ports.0.id='1022:15d3'"],
+        [("DB117", "note", "1022:15d3 is the id of the bridge 00:01.1")],
+    ),
+    (
         ["host.vfio.ids=['1002:67ef']"],
         [("DB104", "error", "1002:aae0 of 01:00.1 is missing from the ids of vfio-pci")],
     ),
