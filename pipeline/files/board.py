@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 
 from pipeline.facts.drivers import competing
 from pipeline.facts.version import parts
+from pipeline.files import sysfs
 from pipeline.files.reader import Reader
 from pipeline.files.text import Text
 from pipeline.hardware import aliases, lspci
@@ -35,13 +36,13 @@ def listing(reader: Reader, text: Text | None) -> lspci.Listing | None:
 
 def read(
     reader: Reader,
-    text: Text,
+    text: Text | None,
     found: lspci.Listing,
     *,
     kernel: str | None,
     passed: Callable[[Collection[lspci.Device]], Collection[Address]],
 ) -> Board:
-    """The board; `passed` picks the functions that a guest gets."""
+    """The board; `passed` picks the functions that a guest gets. Without `text` the functions are those of sysfs."""
     devices = [device for device in found.devices if not device.class_code.startswith(_BRIDGE)]
     chosen = passed(devices)
     known = _aliases(reader, kernel) if not all(device.modules for device in devices) else None
@@ -51,10 +52,12 @@ def read(
             ids=device.ids,
             subsystem=device.subsystem,
             class_code=device.class_code,
-            name=device.name or device.class_name,
+            name=device.name or device.class_name or f"function of class {device.class_code}",
             drivers=_drivers(device, known),
             passed=device.address in chosen,
-            place=text.place(device.line, device.column),
+            place=text.place(device.line, device.column)
+            if text
+            else reader.whole(f"{sysfs.FOLDER}/{device.address.full}"),
             in_use=device.driver,
         )
         for device in devices

@@ -20,6 +20,11 @@ def parameters(text: Text, line: int, *, start: int = 0) -> tuple[Written[str], 
     return tuple(Written(value=one[0], place=text.place(line, one.start() + 1)) for one in found)
 
 
+def words(line: str, start: int = 0) -> list[str]:
+    """The parameters of a line without places."""
+    return _PARAMETER.findall(line, start)
+
+
 def of_file(text: Text) -> tuple[Written[str], ...]:
     """The parameters of a file that holds nothing else; lines that begin with # are comments (mkinitcpio(8))."""
     return tuple(

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from pipeline.errors import Place
-from pipeline.files.cmdline import parameters
+from pipeline.files.cmdline import words
 from pipeline.files.entries import Entry
 from pipeline.files.reader import Reader
 from pipeline.files.shell import Shell
@@ -121,10 +121,10 @@ def _present(reader: Reader, entries: tuple[Entry, ...]) -> set[str] | None:
     seen = bool(entries)
     for path in CONFIGS:
         text = reader.text(path, limit=_CONFIG_LIMIT)
-        for number, line in enumerate(text.lines if text else (), 1):
-            if text and (found := _LINUX.match(line)):
+        for line in text.lines if text else ():
+            if found := _LINUX.match(line):
                 seen = True
-                lines += [one.value for one in parameters(text, number, start=found.end())]
+                lines += words(line, found.end())
     if any("$kernelopts" in one for one in lines):
         lines += _kernel_options(reader)
     return {one.strip("'\"").replace('"', "") for one in lines} if seen else None
@@ -134,8 +134,8 @@ def _kernel_options(reader: Reader) -> list[str]:
     """What grubenv keeps for `$kernelopts` of the entries (Fedora 30 to 33)."""
     text = reader.first(("boot/grub2/grubenv", "boot/grub/grubenv"))
     return [
-        one.value
-        for number, line in enumerate(text.lines if text else (), 1)
-        if text and line.startswith("kernelopts=")
-        for one in parameters(text, number, start=len("kernelopts="))
+        one
+        for line in (text.lines if text else ())
+        if line.startswith("kernelopts=")
+        for one in words(line, len("kernelopts="))
     ]

@@ -54,15 +54,16 @@ class Reader:
         """The first of several files that is there and can be read."""
         return next((text for text in map(self.text, paths) if text), None)
 
-    def data(self, path: str, *, limit: int = LIMIT) -> bytes | None:
-        """The bytes of a file; None, with a note, where it is not read."""
+    def data(self, path: str, *, limit: int = LIMIT, quiet: bool = False) -> bytes | None:
+        """The bytes of a file; None, with a note unless `quiet`, where it is not read."""
         if self._files >= _FILES or self._bytes >= _BYTES:
             self.note(self.whole(path), f"not read: {_FILES} files or {_BYTES >> 20} MiB were read before it")
             return None
         try:
             data = self.tree.read(path, limit=limit)
         except Refused as error:
-            self.note(self.whole(path), f"not read: {error}")
+            if not quiet:
+                self.note(self.whole(path), f"not read: {error}")
             return None
         if data is not None:
             self._files += 1

@@ -10,7 +10,7 @@ from tree_sitter import Node
 
 from pipeline.errors import Place
 from pipeline.files.reader import Reader
-from pipeline.files.syntax import Script, TooLong, parse, walk
+from pipeline.files.syntax import NoScript, Script, parse, walk
 from pipeline.files.text import Text
 from pipeline.files.words import Dynamic, scalar
 from pipeline.plan.model import Written
@@ -43,14 +43,14 @@ def script(reader: Reader, text: Text) -> Script | None:
     """The syntax tree of a script; None, with a note, where it is too long."""
     try:
         return parse(text)
-    except TooLong as error:
+    except NoScript as error:
         reader.note(text.whole, f"not read: {error}")
         return None
 
 
 def text(reader: Reader, path: str) -> Text | None:
-    """The text of a script; None without a note where it is a program or holds no `#!`, which nobody reads here."""
-    data = reader.data(path)
+    """The text of a script; None without a note where it is a program, a directory or too large for a script."""
+    data = reader.data(path, quiet=True)
     if data is None or data.startswith(_BINARY) or b"\0" in data[:1024]:
         return None
     return reader.text(path)

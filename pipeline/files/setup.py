@@ -20,6 +20,7 @@ from pipeline.files import (
     mkinitcpio,
     modprobe,
     release,
+    sysfs,
     versions,
 )
 from pipeline.files import overrides as override_scripts
@@ -117,7 +118,9 @@ def read_tree(
     listing = boards.listing(reader, read_text)
     guests = _domains(reader, domains or {}, read_domains)
     ids = (*module_files.vfio_ids, *_ids_of(parameters))
-    if listing is not None and read_text is not None:
+    if listing is None and board is None:
+        read_text, listing = None, sysfs.listing(reader)
+    if listing is not None:
         board = boards.read(
             reader,
             read_text,

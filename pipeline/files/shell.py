@@ -9,18 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from tree_sitter import Node
 
 from pipeline.errors import Place
 from pipeline.files import faults
-from pipeline.files.syntax import Script, TooLong, Traced, parse, walk
+from pipeline.files.syntax import NoScript, Script, Traced, parse, walk
 from pipeline.files.text import Text
 from pipeline.files.words import LONGEST, MOST, Dynamic, elements, scalar
 from pipeline.plan.model import Written
 
 _BUDGET = 1 << 18
 _IGNORED = {"comment", ";", "&", "\n", ";;", "heredoc_body", "test_command"}
+_SEVERAL = {"variable_assignments", "declaration_command", "command"}
 _SETTING = {
     "eval",
     ".",
@@ -85,7 +87,7 @@ class Shell:
         """Read a script as if the shell sourced it now."""
         try:
             script = parse(text)
-        except TooLong as error:
+        except NoScript as error:
             self._note(text.whole, f"not read: {error}")
             return
         fault = faults.quote(script)
@@ -96,7 +98,7 @@ class Shell:
             end = node.start_byte
             for found in re.finditer(r"([A-Za-z_]\w*)\+?=", script.content):
                 if script.text.at(script.origins[found.start()]).line >= script.place(node).line:
-                    self._forget(found[1], script.place(node))
+                    self._set(found[1], None, array=True, place=where, added=False)
         for node in script.root.children:
             if node.start_byte >= end or (fault and node.end_byte > end):
                 break
@@ -130,6 +132,10 @@ class Shell:
         """Take a statement in; False where it ends the script."""
         kind = node.type
         if kind in _IGNORED:
+            return True
+        if not _whole(script, node):
+            self._note(script.place(node), "a backslash outside of quotes: it was not understood")
+            self._touched(script, node)
             return True
         for what, where in faults.statement(script, node, self._own):
             self.broken.append(Written(value=what, place=where))
@@ -206,7 +212,8 @@ class Shell:
     def _forget(self, name: str, place: Place) -> None:
         if self._watched(name):
             self._note(place, f"the value of {name} is known only when the script runs")
-        self._set(name, None, array=False, place=place, added=False)
+        # It may have become an array: of that, a text replaces the first element alone.
+        self._set(name, None, array=True, place=place, added=False)
 
     def _set(
         self, name: str, words: tuple[Traced, ...] | None, *, array: bool, place: Place, added: bool
@@ -227,8 +234,10 @@ class Shell:
         right = node.children[2] if len(node.children) > 2 else None
         added = operator.type == "+="
         before = self.variables.get(name)
+        array = right is not None and right.type == "array"
         try:
-            array = right is not None and right.type == "array"
+            if right is not None and right.start_byte != operator.end_byte:
+                raise Dynamic(place, "a backslash outside of quotes")
             if right is not None and array:
                 new = elements(script, right, self._value)
             else:
@@ -241,7 +250,8 @@ class Shell:
                 self._note(
                     error.place, f"{name} holds {error.what}: its value is known only when the script runs"
                 )
-            self._set(name, None, array=False, place=place, added=added)
+            array = array or (before is not None and before.array)
+            self._set(name, None, array=array, place=place, added=added)
             return
         self._set(name, variable.words, array=variable.array, place=place, added=added)
 
@@ -262,7 +272,7 @@ def _combined(
     if before is None:
         return Variable(new, array, place)
     if before.words is None:
-        if added:
+        if added or before.array:
             raise Dynamic(place, "an addition to a value that is not known")
         return Variable(new, array, place)
     if array:
@@ -283,6 +293,16 @@ def _assigned(script: Script, node: Node) -> Iterator[tuple[str, Place]]:
 def _name(script: Script, command: Node) -> str:
     name = command.child_by_field_name("name")
     return script.source(name).rpartition("/")[2] if name is not None else ""
+
+
+def _whole(script: Script, node: Node) -> bool:
+    """Whether the grammar cut assignments where the shell does: it takes a backslash for the end of some words."""
+    pairs = pairwise(node.children) if node.type in _SEVERAL else ()
+    return script.apart(node, node.next_sibling) and all(
+        script.apart(one, other) and one.end_byte < other.start_byte
+        for one, other in pairs
+        if one.type == "variable_assignment"
+    )
 
 
 def _in_background(node: Node) -> bool:

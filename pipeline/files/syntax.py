@@ -1,6 +1,6 @@
 """The syntax tree of a shell script by tree-sitter's grammar of bash, with the place of every character.
 
-Nothing is executed. What the shell joins before it reads words, a line that ends in a backslash, is joined here too.
+Nothing is executed.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import tree_sitter_bash
 from tree_sitter import Language, Node, Parser
 
 from pipeline.errors import Place
+from pipeline.files.quoting import prepare, restored
 from pipeline.files.text import Text
 
 # The grammar's time for text that is no shell grows with the square of its size; at this one it is a quarter second.
 LIMIT = 32_768
-_CONTINUED = re.compile(r"(?<=[^\s\\])\\\n(?=\S)")
-_VERBATIM = {"raw_string", "ansi_c_string", "comment", "heredoc_body"}
+_BLANK = re.compile(rb"(?:[ \t\n;]|\\\n)*")
 
 
-class TooLong(Exception):
-    """A script has more than LIMIT characters."""
+class NoScript(Exception):
+    """A text is not parsed; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Script:
         """The text between two bytes of what was parsed."""
         first, last = self._characters[start], self._characters[end]
         marks = tuple((self.text, self.origins[number]) for number in range(first, last))
-        return Traced(self.content[first:last], marks)
+        return Traced(restored(self.content[first:last]), marks)
 
     def of(self, node: Node) -> Traced:
         """The text of a node as it was written."""
@@ -76,7 +76,20 @@ class Script:
 
     def source(self, node: Node) -> str:
         """The text of a node without places."""
-        return self.content[self._characters[node.start_byte] : self._characters[node.end_byte]]
+        return restored(self.content[self._characters[node.start_byte] : self._characters[node.end_byte]])
+
+    @cached_property
+    def _bytes(self) -> bytes:
+        return self.content.encode()
+
+    def apart(self, before: Node | None, after: Node | None) -> bool:
+        """Whether only blanks, ends of lines and `;` are between two nodes; None stands for the script's ends.
+
+        The grammar passes over a backslash with a blank, which to the shell is a part of a word.
+        """
+        start = before.end_byte if before is not None else 0
+        end = after.start_byte if after is not None else len(self._bytes)
+        return _BLANK.fullmatch(self._bytes, start, end) is not None
 
     def place(self, node: Node) -> Place:
         """The place of a node's first character."""
@@ -85,35 +98,12 @@ class Script:
 
 
 def parse(text: Text) -> Script:
-    """The syntax tree of a script, with nodes of type ERROR where it is no shell. Raises TooLong."""
-    content = text.content
-    if len(content) > LIMIT:
-        raise TooLong(f"it has more than {LIMIT >> 10} KiB")
+    """The syntax tree of a script, with nodes of type ERROR where it is no shell. Raises NoScript."""
+    if len(text.content) > LIMIT:
+        raise NoScript(f"it has more than {LIMIT >> 10} KiB")
+    content, origins = prepare(text.content)
     root = _parser().parse(content.encode()).root_node
-    script = Script(text=text, root=root, content=content, origins=range(len(content)))
-    if not _CONTINUED.search(content):
-        return script
-    kept = _joined(script)
-    if len(kept) == len(content):
-        return script
-    joined = "".join(content[number] for number in kept)
-    root = _parser().parse(joined.encode()).root_node
-    return Script(text=text, root=root, content=joined, origins=tuple(kept))
-
-
-def _joined(script: Script) -> list[int]:
-    """The offsets of all characters but a backslash and newline in the middle of a word, which the shell drops."""
-    verbatim: set[int] = set()
-    for node in walk(script.root):
-        if node.type in _VERBATIM:
-            verbatim.update(range(script._characters[node.start_byte], script._characters[node.end_byte]))
-    dropped = {
-        offset
-        for found in _CONTINUED.finditer(script.content)
-        if found.start() not in verbatim
-        for offset in range(*found.span())
-    }
-    return [number for number in range(len(script.content)) if number not in dropped]
+    return Script(text=text, root=root, content=content, origins=origins)
 
 
 def walk(node: Node) -> Iterator[Node]:

@@ -45,6 +45,10 @@ class Tree(Protocol):
         """Whether there is a directory."""
         ...
 
+    def target(self, path: str) -> str | None:
+        """What a symbolic link holds; None where there is none."""
+        ...
+
     def exists(self, path: str) -> bool:
         """Whether there is anything, be it a link that leads nowhere."""
         ...
@@ -83,6 +87,10 @@ class Files:
     def is_directory(self, path: str) -> bool:
         """See Tree."""
         return path in self._folders
+
+    def target(self, path: str) -> str | None:
+        """See Tree: there are no links."""
+        return None
 
     def exists(self, path: str) -> bool:
         """See Tree."""
@@ -153,6 +161,19 @@ class Directory:
     def is_directory(self, path: str) -> bool:
         """See Tree."""
         return stat.S_ISDIR(self._kind(path))
+
+    def target(self, path: str) -> str | None:
+        """See Tree."""
+        head, _, name = path.rpartition("/")
+        try:
+            with self._found(head) as (parent, folder, _):
+                number = os.open(folder, _ENTER, dir_fd=parent)
+                try:
+                    return os.readlink(name, dir_fd=number)
+                finally:
+                    os.close(number)
+        except (OSError, Refused):
+            return None
 
     def exists(self, path: str) -> bool:
         """See Tree."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 
 from tree_sitter import Node
 
@@ -54,6 +55,10 @@ def scalar(script: Script, node: Node | None, variables: Variables) -> Traced:
 def elements(script: Script, array: Node, variables: Variables) -> tuple[Traced, ...]:
     """The elements of `( … )`; raises Dynamic. A pattern such as `name?` is taken as it is written."""
     found: list[Traced] = []
+    for before, after in pairwise(array.children):
+        touching = before.end_byte == after.start_byte and before.type != "(" and after.type != ")"
+        if touching or not script.apart(before, after):
+            raise Dynamic(script.place(after), "a backslash outside of quotes")
     for node in array.children:
         if node.type in {"(", ")", "comment"} or not node.is_named:
             continue

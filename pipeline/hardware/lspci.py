@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from pipeline.pci import Address, IdPair
 
+_LINES, _DEVICES = 40_000, 8_192
 _ADDRESS = r"(?:[0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]"
 _HEAD = re.compile(rf"[ \t]*(?:IOMMU [Gg]roup[ \t]+([0-9]{{1,4}}):?[ \t]+)?({_ADDRESS})[ \t]+(\S.*)")
 _GROUP = re.compile(r"[ \t]*IOMMU [Gg]roup:?[ \t]+([0-9]{1,4}):?[ \t]*.{0,40}")
@@ -80,6 +81,11 @@ def parse(lines: Iterable[str]) -> Listing:
     group: int | None = None
     asked = False
     for number, line in enumerate(lines, 1):
+        if number > _LINES or len(known) > _DEVICES:
+            listing.unread.append(
+                (number, f"more than {_LINES} lines or {_DEVICES} functions come before it")
+            )
+            break
         if len(line) > 4096:
             continue
         if found := _MACHINE.match(line):
