@@ -109,6 +109,7 @@ def stand_ins(
             ran=f"QEMU's {model}, with QEMU's ids",
             matters="only if an id in vfio-pci's ids is that of this function",
         )
+    yield from _screen(plan, fast)
     yield StandIn(
         part="QEMU and libvirt of the host",
         asked=f"QEMU {plan.host.qemu}",
@@ -129,3 +130,24 @@ def stand_ins(
             ran=f"L1 {chosen.l1}, L2 {chosen.l2}",
             matters="defects of KVM's interrupt handling (pc-q35-4.0) do not show",
         )
+
+
+def _screen(plan: Plan, fast: bool) -> Iterator[StandIn]:
+    """What shows on the card of a host that hands it over when the guest starts."""
+    handover = plan.host.handover
+    if handover is None:
+        return
+    if handover.display_manager:
+        yield StandIn(
+            part="display manager",
+            asked=handover.display_manager.value,
+            ran="a unit of that name that only sleeps",
+            matters="whether the real one and the sessions below it let go of the card when they are stopped",
+        )
+    yield StandIn(
+        part="frame buffers",
+        asked="that of the firmware, then that of the card's driver",
+        ran=f"{'' if fast else 'QEMU ramfb and '}one in memory (vfb), neither on the card"
+        f"{', without firmware (--fast)' if fast else ''}",
+        matters="whether the card's own driver lets go of it while something is drawn, and draws on it afterwards",
+    )

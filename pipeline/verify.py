@@ -12,9 +12,11 @@ from pathlib import Path
 
 import testinfra
 
+from pipeline.checks import handover
 from pipeline.checks.run import run_checks
 from pipeline.errors import LabFault
 from pipeline.fidelity import fidelity, lacking, unproven, weigh
+from pipeline.handover import Watcher
 from pipeline.lab import accel, apply, board, cache, domain, guest, host, kernel_proof, memory, toolchain
 from pipeline.lab.image import choice, lock
 from pipeline.lab.image.choice import Wanted
@@ -149,7 +151,9 @@ def _stages(
         try:
             with run.timed("apply"):
                 listener.step("applying the files to the host")
-                applied = apply.apply(plan, files, board=layout, image=image, run=directory)
+                applied = apply.apply(
+                    plan, files, board=layout, image=image, run=directory, modes=bundle.modes
+                )
             said = [step.output for step in (applied.initramfs, applied.loader) if step]
             run.logs["l1-apply.log"] = "".join(said)
             run.stand_ins += stand_ins(plan, layout, image, chosen, applied, fast=fast, why=found.why)
@@ -234,8 +238,18 @@ def _host_and_guest(
             return
         lab_domain = domain.for_lab(domain_xml, accelerator=chosen.l2)
         run.replacements = lab_domain.replacements
+        watch = None
+        if plan.host.handover:
+            watch = Watcher(visitor, plan.expectations, before=l1.shell.run(handover.SCRIPT).out)
         with run.timed("guest stage"):
-            seen = guest.run_guest(plan, lab_domain, l1.shell, accelerator=chosen.l2, progress=listener.step)
+            seen = guest.run_guest(
+                plan,
+                lab_domain,
+                l1.shell,
+                accelerator=chosen.l2,
+                progress=listener.step,
+                watch=watch,
+            )
         run.checks += seen.checks
         run.logs |= seen.logs
         run.versions |= seen.versions

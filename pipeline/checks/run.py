@@ -6,12 +6,14 @@ import contextlib
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import cast
 
 import pytest
 from testinfra.host import Host
 
+from pipeline.checks import handover
 from pipeline.checks.observation import Observation, observe
 from pipeline.errors import LabFault
 from pipeline.plan.model import Expectation
@@ -39,6 +41,11 @@ class _Collector:
     def seen(self) -> Iterator[Observation]:
         """The host as it is, looked at once."""
         yield observe(self.host)
+
+    @pytest.fixture(scope="session")
+    def screen(self) -> Callable[[], handover.Seen]:
+        """Looks at what shows on the card, once and only if a check asks."""
+        return cache(lambda: handover.look(self.host))
 
     @pytest.fixture
     def record(self, expectation: Expectation) -> Callable[[Observed], None]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pipeline.checks import handover
 from pipeline.checks.observation import Observation
 from pipeline.pci import Address
 from pipeline.plan.model import Check, Expectation
 
 Observe = Callable[[str | tuple[str, ...]], None]
+
+# drivers/vfio/vfio_main.c vfio_dev_driver_allowed(), drivers/pci/pcie/portdrv.c: driver_managed_dma.
+_HARMLESS = {"", "vfio-pci", "pci-stub", "pcieport"}
 
 
 def _compare(expectation: Expectation, observed: str | tuple[str, ...], record: Observe) -> None:
@@ -46,12 +50,10 @@ def check_group(expectation: Expectation, seen: Observation, record: Observe) ->
 
 def check_viable(expectation: Expectation, seen: Observation, record: Observe) -> None:
     """No function of the group is held by a driver that VFIO does not accept beside itself."""
-    # drivers/vfio/vfio_main.c vfio_dev_driver_allowed(), drivers/pci/pcie/portdrv.c: driver_managed_dma.
-    harmless = {"", "vfio-pci", "pci-stub", "pcieport"}
     found = seen.functions.get(Address.parse(expectation.subject))
     members = sorted(seen.group(found.group)) if found and found.group else []
     held = [(member, seen.functions[member].driver) for member in members]
-    taken = ", ".join(f"{member} by {driver}" for member, driver in held if driver not in harmless)
+    taken = ", ".join(f"{member} by {driver}" for member, driver in held if driver not in _HARMLESS)
     good = str(expectation.expected)
     _compare(expectation, taken or (good if members else "no group"), record)
 
@@ -89,6 +91,13 @@ def check_own_driver(expectation: Expectation, seen: Observation, record: Observ
     assert tried[0].replace("-", "_") in expectation.expected
 
 
+def check_unheld(expectation: Expectation, seen: Observation, record: Observe) -> None:
+    """No driver of the host holds a function that shares the group of a passed-through one."""
+    found = seen.functions.get(Address.parse(expectation.subject))
+    driver = found.driver if found else "absent"
+    _compare(expectation, str(expectation.expected) if driver in _HARMLESS else driver, record)
+
+
 def check_vfio_node(expectation: Expectation, seen: Observation, record: Observe) -> None:
     """The device node of the function's group exists."""
     found = seen.functions.get(Address.parse(expectation.subject))
@@ -108,9 +117,21 @@ _CHECKS = {
     Check.STAYS: check_stays,
     Check.OWN_DRIVER: check_own_driver,
     Check.VFIO_NODE: check_vfio_node,
+    Check.UNHELD: check_unheld,
+    Check.HANDED_OVER: check_binding,
 }
 
 
-def test_host(expectation: Expectation, seen: Observation, record: Observe) -> None:
+def test_host(
+    expectation: Expectation, seen: Observation, screen: Callable[[], handover.Seen], record: Observe
+) -> None:
     """One expectation of the plan, by the check of its kind."""
+    if expectation.check in handover.CHECKS:
+        _compare(expectation, handover.CHECKS[expectation.check](expectation, screen()), record)
+        return
+    if expectation.check is Check.GIVEN_BACK:
+        observed = handover.check_given_back(expectation, seen, screen())
+        record(observed)
+        assert handover.given_back(expectation, observed)
+        return
     _CHECKS[expectation.check](expectation, seen, record)

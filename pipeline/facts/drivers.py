@@ -6,6 +6,12 @@ from pipeline.facts import table
 from pipeline.pci import IdPair
 
 
+def unloaded_before(driver: str) -> tuple[str, ...]:
+    """Modules to unload, in this order, before `driver` lets go of a function; most drivers need none."""
+    entries = [entry for entry in table("drivers")["driver"] if entry["name"] == driver]
+    return tuple(name for entry in entries for name in entry.get("unload", ()))
+
+
 def competing(ids: IdPair, class_code: str) -> tuple[str, ...]:
     """Names of the drivers that would take a function, the usual winner first."""
     return tuple(

@@ -137,6 +137,11 @@ def built_in(distribution: str, kernel: str) -> dict[str, str]:
     return found
 
 
+def known(distribution: str) -> bool:
+    """Whether the configuration of any kernel of the distribution is known."""
+    return any(entry["distribution"] == distribution for entry in table("kernels")["built_in"])
+
+
 def _configurations(distribution: str, kernel: str) -> Iterator[dict[str, Any]]:
     """What is known of how the distribution configured this kernel series."""
     for entry in table("kernels")["built_in"]:

@@ -67,7 +67,8 @@ def make(found: LoadedFault) -> Made:
     files = dict(made.bundle.files)
     for index, change in enumerate(found.fault.files):
         _edit(files, change, found, ("files", index))
-    return Made(rendered=made, bundle=Bundle(files=files))
+    modes = {path: bits for path, bits in made.bundle.modes.items() if path in files}
+    return Made(rendered=made, bundle=Bundle(files=files, modes=modes))
 
 
 def _rendered(found: LoadedFault) -> Rendered:

@@ -24,21 +24,23 @@ _FOLDERS = (DROP_INS, "usr/lib/dracut/dracut.conf.d")
 _FORCED, _ADDED, _OMITTED, _FILES = "force_drivers", "add_drivers", "omit_drivers", "install_items"
 _LISTS = (_FORCED, _ADDED, _OMITTED, _FILES)
 _HOST_ONLY = "hostonly"
-_NAMES = (*_LISTS, _HOST_ONLY)
-_SETS = re.compile(rf"^[ \t]*(?:{'|'.join(_NAMES)})\+?=", re.M)
+_WATCHED = (*_LISTS, _HOST_ONLY)
+_SETS = re.compile(rf"^[ \t]*(?:{'|'.join(_WATCHED)})\+?=", re.M)
 _USUAL = f"{DROP_INS}/10-vfio.conf"
 
 
 def read(reader: Reader, *, parameters: tuple[Written[str], ...]) -> Initramfs:
     """What goes into the image, and what `parameters` of the kernel load early of it."""
-    shell = Shell(note=reader.note, watched=_NAMES.__contains__, own=_NAMES.__contains__)
+    shell = Shell(note=reader.note, watched=_WATCHED.__contains__, own=_WATCHED.__contains__)
     for path in (CONFIG, *in_effect(reader, _FOLDERS)):
         text = reader.text(path)
         if text:
             shell.run(text)
     for fault in shell.broken:
         reader.note(fault.place, fault.value)
-    omitted = {canonical(one.value) for one in shell.words(_OMITTED) or ()}
+    host_only = shell.text(_HOST_ONLY)
+    left_out = shell.words(_OMITTED) or ()
+    omitted = {canonical(one.value) for one in left_out}
     forced, added = (
         [one for one in shell.words(name) or () if canonical(one.value) not in omitted]
         for name in (_FORCED, _ADDED)
@@ -53,7 +55,6 @@ def read(reader: Reader, *, parameters: tuple[Written[str], ...]) -> Initramfs:
     known = {canonical(one.value) for one in early}
     modules = (*early, *(one for one in forced if canonical(one.value) not in known))
     loaded = {canonical(one.value) for one in modules}
-    late = tuple(one for one in added if canonical(one.value) not in loaded)
     return Initramfs(
         generator="dracut",
         modules=modules,
@@ -61,9 +62,9 @@ def read(reader: Reader, *, parameters: tuple[Written[str], ...]) -> Initramfs:
         hooks=(),
         hooks_where=reader.whole(CONFIG),
         files=shell.words(_FILES) or (),
-        late=late,
-        omitted=shell.words(_OMITTED) or (),
-        host_only=_host_only(shell),
+        late=tuple(one for one in added if canonical(one.value) not in loaded),
+        omitted=left_out,
+        host_only=None if host_only is None else host_only.value == "yes",
         ignored=tuple(_without_ending(reader)),
     )
 
@@ -78,9 +79,3 @@ def _without_ending(reader: Reader) -> Iterator[IgnoredFile]:
                 why="dracut reads files whose names end in .conf only",
                 fix=f"mv /{DROP_INS}/{name} /{DROP_INS}/{name}.conf, or remove it if it is a copy",
             )
-
-
-def _host_only(shell: Shell) -> bool | None:
-    """`hostonly` is yes or no (dracut.conf(5)); None where it is not said."""
-    value = shell.text(_HOST_ONLY)
-    return {"yes": True, "no": False}.get(value.value) if value else None

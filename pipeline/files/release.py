@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from pipeline.errors import Place
+from pipeline.facts import kernels
 from pipeline.facts.distributions import Distribution, distribution
 from pipeline.facts.version import parts
 from pipeline.files.reader import Reader
@@ -50,6 +51,14 @@ def marked(reader: Reader) -> str | None:
 def derived(values: dict[str, str]) -> bool:
     """Whether the host is only like a distribution that is known: its own packages may differ."""
     return bool(values.get("ID")) and values["ID"].lower() not in _KNOWN
+
+
+def own(values: dict[str, str]) -> str | None:
+    """The ID of a derivative whose kernels are known themselves, such as ubuntu; None for every other."""
+    name = values.get("ID", "").lower()
+    if name in _KNOWN:
+        return None
+    return name if kernels.known(name) else None
 
 
 def facts(

@@ -14,6 +14,7 @@ from pipeline.files import (
     bootloader,
     commands,
     firmware,
+    hooks,
     initramfs,
     manifest,
     memory,
@@ -134,7 +135,7 @@ def read_tree(
         board = replace(board, functions=functions)
     cpuinfo, meminfo = (_content(reader, f"proc/{one}") for one in ("cpuinfo", "meminfo"))
     host = Host(
-        distribution=name,
+        distribution=distribution or release.own(os_release) or name,
         facts=release.facts(
             name,
             year=year or assumed.year,
@@ -158,6 +159,7 @@ def read_tree(
         commands=commands.read(reader),
         firmware_files=firmware.files(reader),
         hugepages=memory.hugepages(reader, parameters),
+        until_guest_starts=not module_files.vfio_ids and not overrides and hooks.hand_over(reader),
     )
     return Setup(
         name=assumed.name or shown,

@@ -31,6 +31,7 @@ LAB_PARAMETERS = (
 )
 # How the substitute of mkinitcpio begins a line about what it did not do as the real one.
 STAND_IN = "stand-in: "
+_AS_RENDERED: Mapping[str, int] = {}
 _KEPT = 8
 _KEPT_SECONDS = 3600
 
@@ -51,14 +52,21 @@ class Applied:
 
 
 def apply(
-    plan: Plan, rendered: Mapping[str, bytes], *, board: Board, image: HostImage, run: RunDirectory
+    plan: Plan,
+    rendered: Mapping[str, bytes],
+    *,
+    board: Board,
+    image: HostImage,
+    run: RunDirectory,
+    modes: Mapping[str, int] = _AS_RENDERED,
 ) -> Applied:
     """Put the `rendered` files (paths below `/`) over the image and run the host's tools.
 
+    `modes` are the permission bits of files that do not have those of their kind.
     What the configuration gets wrong is in the result. What was applied before comes from the cache. Raises
     LabFault.
     """
-    puts = {f"/{path}": Put(data=data, mode=mode(path)) for path, data in rendered.items()}
+    puts = {f"/{path}": Put(data=data, mode=modes.get(path, mode(path))) for path, data in rendered.items()}
     puts |= shape(plan, image) | {GRUB_DROP_IN: Put(data=_grub_drop_in())}
     gone = removals(plan, image)
     made_by = making(plan.host, image, board, run)

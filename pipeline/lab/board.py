@@ -66,7 +66,7 @@ def lay_out(plan: Plan) -> Board:
         )
     joined = predict(plan.topology).joined.values()
     writer = _Writer(
-        arguments=list(_iommu(plan.host.cpu_vendor)),
+        arguments=[*_iommu(plan.host.cpu_vendor), *_boot_screen(plan)],
         not_isolated=frozenset(join.member for join in joined if join.rule is Rule.NO_ACS),
     )
     writer.bus(plan.topology.nodes, above=None)
@@ -85,6 +85,12 @@ def _iommu(vendor: str) -> Iterator[str]:
         yield from ("-device", "amd-iommu,intremap=on,dma-remap=on,pci-id=iommu")
     else:
         yield from ("-device", "intel-iommu,intremap=on,caching-mode=on")
+
+
+def _boot_screen(plan: Plan) -> Iterator[str]:
+    """The firmware's frame buffer, where the host has to let go of one. It is no PCI function, so no group changes."""
+    if plan.host.handover:
+        yield from ("-device", "ramfb")
 
 
 def io_windows(node: Node) -> int:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from pipeline.errors import LabFault
 from pipeline.lab import payload
 from pipeline.lab.domain import LabDomain
 from pipeline.lab.shell import Done, Shell
 from pipeline.pci import Address
+from pipeline.plan.handover_expectations import TAG
 from pipeline.plan.model import Check, Expectation, Plan, Stage
 from pipeline.verdict import CheckResult, Outcome
 
@@ -19,6 +21,7 @@ SECONDS = {"tcg": 400, "kvm": 120}
 # What OVMF says when it has nothing to boot (MdeModulePkg/Universal/BdsDxe); then waiting longer is no use.
 _FIRMWARE_GAVE_UP = ("No bootable option or device was found", "Press any key to enter the Boot Manager Menu")
 _XML = "/root/domain.xml"
+_END_SECONDS = 60
 _ROOT_PORT_OF_BUS_0 = "behind a root port"
 
 
@@ -31,15 +34,33 @@ class GuestRun:
     versions: dict[str, str]
 
 
+class Watch(Protocol):
+    """Looks at the host that hands its card over, at the two moments that matter."""
+
+    def running(self) -> Sequence[CheckResult]:
+        """The guest runs."""
+
+    def ended(self) -> Sequence[CheckResult]:
+        """Libvirt is through with the guest and with its hooks."""
+
+
 def warm_up(shell: Shell) -> None:
     """Let libvirt probe its QEMU in the background while the host is checked; it takes seconds under TCG."""
     shell.run("(virsh domcapabilities --virttype qemu >/dev/null 2>&1 &) ; true")
 
 
 def run_guest(
-    plan: Plan, domain: LabDomain, shell: Shell, *, accelerator: str, progress: Callable[[str], None]
+    plan: Plan,
+    domain: LabDomain,
+    shell: Shell,
+    *,
+    accelerator: str,
+    progress: Callable[[str], None],
+    watch: Watch | None = None,
 ) -> GuestRun:
     """Define and start the domain, read the payload's report, compare.
+
+    `watch` looks at the host beside it, where that hands its card over only now.
 
     Raises LabFault where L1 or the connection fails; a domain that libvirt refuses is a failed check.
     """
@@ -61,6 +82,9 @@ def run_guest(
         started = _timed(shell, f"virsh start {name}")
         results.append(_command(_find(wanted, Check.DOMAIN_STARTED), "running", *started))
         if started[0].status == 0:
+            if watch:
+                progress("looking at what the host has handed over")
+                results += watch.running()
             progress("waiting for the guest's firmware")
             text, seconds = _serial(shell, name, serial, SECONDS[accelerator])
             logs["l2-serial.log"] = text
@@ -70,6 +94,13 @@ def run_guest(
                 if not any(sign in text for sign in _FIRMWARE_GAVE_UP):
                     raise LabFault(f"the guest did not come to its end in {SECONDS[accelerator]} s")
             results += _compare(plan, wanted, report, seconds)
+            if watch:
+                progress("looking at what the host has back")
+                results.append(_ended(plan, _find(wanted, Check.GUEST_ENDED), shell))
+                results += watch.ended()
+    if watch:
+        logs["l1-hook.log"] = shell.run(f"journalctl -b -o cat --no-pager -t {shlex.quote(TAG)}").out
+        logs["l1-kernel-after.log"] = shell.run("dmesg").out
     logs["l2-qemu.log"] = shell.read(f"/var/log/libvirt/qemu/{plan.guest.name}.log")
     versions = shell.run("virsh version --daemon 2>/dev/null; dpkg-query -W -f '${Version}' ovmf").out
     done = {result.expectation.id for result in results}
@@ -118,6 +149,24 @@ def _serial(shell: Shell, name: str, log: str, limit: int) -> tuple[str, float]:
         if payload.clean(line).startswith(payload.END):
             break
     return "\n".join(lines), time.monotonic() - started
+
+
+def _ended(plan: Plan, expectation: Expectation, shell: Shell) -> CheckResult:
+    """Wait for libvirt to be through with the guest, and for the display manager that its hook starts.
+
+    libvirt says nothing of a domain while its hook runs: qemuProcessStop() holds the domain's lock.
+    """
+    started = time.monotonic()
+    name = shlex.quote(plan.guest.name)
+    state = ""
+    while state != "shut off" and time.monotonic() - started < _END_SECONDS:
+        state = shell.run(f"timeout 10 virsh domstate {name}").out.strip()
+    unit = plan.host.handover.display_manager if plan.host.handover else None
+    if unit and state == "shut off":
+        active = f"systemctl is-active --quiet {shlex.quote(unit.value)}"
+        shell.run(f"i=0; until {active} || [ $i -ge 40 ]; do i=$((i + 1)); sleep 0.5; done", timeout=120)
+    observed = state or f"libvirt did not answer in {_END_SECONDS} s"
+    return _result(expectation, state == expectation.expected, observed, time.monotonic() - started)
 
 
 def _alive(shell: Shell, name: str) -> bool:

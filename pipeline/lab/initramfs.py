@@ -22,6 +22,7 @@ fallback_options="-S autodetect"
 """
 # hostonly would take the drivers of the machine that the lab runs on. Compression costs more than it saves here.
 _DRACUT = b'hostonly="no"\ncompress="cat"\n'
+_CONFIG = "/etc/mkinitcpio.conf"
 _BEFORE = Put(data=b"what was here before\n")
 _DRACUT_DROP_IN = "/usr/lib/dracut/dracut.conf.d/99-dryboot.conf"
 
@@ -42,7 +43,11 @@ def making(host: HostPlan, image: HostImage, board: Board, run: RunDirectory) ->
     """How `host`'s initramfs is made on the file system of `image`; `run` gets what the step reads."""
     facts = host.distribution.at(image.release)
     if host.generator == "mkinitcpio":
-        files = _preset(facts, image) | ({facts.uki: _BEFORE} if host.bootloader == "uki" else {})
+        files = (
+            _preset(facts, image)
+            | _config(facts, image)
+            | ({facts.uki: _BEFORE} if host.bootloader == "uki" else {})
+        )
         return Making(step=_mkinitcpio(image, board, run), files=files)
     step = Step(argv=generator(host.generator).command)
     if host.generator == "dracut":
@@ -68,6 +73,14 @@ def _mkinitcpio(image: HostImage, board: Board, run: RunDirectory) -> Step:
     return Step(
         argv=(sys.executable, "-m", "pipeline.lab.initcpio", *options, *running, "--", "-P"), outside=True
     )
+
+
+def _config(facts: Distribution, image: HostImage) -> dict[str, Put]:
+    """The mkinitcpio.conf of the distribution's package, for a bundle that has none: it changes nothing in it."""
+    if image.own == facts.distribution and (image.tree / _CONFIG.lstrip("/")).is_file():
+        return {}
+    text = f"MODULES=()\nBINARIES=()\nFILES=()\nHOOKS=({' '.join(facts.hooks)})\n"
+    return {_CONFIG: Put(data=text.encode())}
 
 
 def _preset(facts: Distribution, image: HostImage) -> dict[str, Put]:

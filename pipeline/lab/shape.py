@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 
 from pipeline.facts.distributions import Distribution
 from pipeline.lab.board import NETWORK_INTERFACE
@@ -35,6 +36,26 @@ After=ssh.service dryboot-network.service
 [Service]
 Type=oneshot
 ExecStart=/usr/bin/sh -c 'echo {READY} >/dev/ttyS0'
+[Install]
+WantedBy=multi-user.target
+"""
+# Nothing is drawn: what is proven is that it is stopped and started.
+_DISPLAY_MANAGER = """[Unit]
+Description=Stands for the host's display manager
+[Service]
+Type=simple
+ExecStart=/usr/bin/sleep infinity
+[Install]
+WantedBy=multi-user.target
+"""
+# A frame buffer in memory, for the one that the card's own driver makes on the host; its consoles come back.
+_SCREEN_UNIT = """[Unit]
+Description=Stands for the frame buffer of the card's driver
+Before=dryboot-ready.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/modprobe vfb vfb_enable=1
 [Install]
 WantedBy=multi-user.target
 """
@@ -77,12 +98,24 @@ def shape(plan: Plan, image: HostImage) -> dict[str, Put]:
         f"{units}/multi-user.target.wants/dryboot-network.service": Put(link="../dryboot-network.service"),
         f"{units}/multi-user.target.wants/dryboot-ready.service": Put(link="../dryboot-ready.service"),
     }
+    for name, text in _screen(plan):
+        found[f"{units}/{name}"] = Put(data=text.encode())
+        found[f"{units}/multi-user.target.wants/{name}"] = Put(link=f"../{name}")
     if image.own != facts.distribution:
         return found
     # What the host's own packages have needs no imitation.
     imitated = {"/usr/lib/os-release", facts.ovmf_code, facts.ovmf_vars}
     kept = {path for path in imitated if path and (image.tree / path.lstrip("/")).is_file()}
     return {path: put for path, put in found.items() if path not in kept}
+
+
+def _screen(plan: Plan) -> Iterator[tuple[str, str]]:
+    """The units that stand for what shows on the card of a host that hands it over later, by their names."""
+    handover = plan.host.handover
+    if handover:
+        yield "dryboot-screen.service", _SCREEN_UNIT
+        if handover.display_manager:
+            yield handover.display_manager.value, _DISPLAY_MANAGER
 
 
 def _grub_names(facts: Distribution) -> dict[str, str]:

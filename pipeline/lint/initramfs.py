@@ -94,6 +94,8 @@ def no_fallback(setup: Setup) -> Iterator[Problem]:
     facts, initramfs = setup.host.facts, setup.host.initramfs
     if facts is None or initramfs is None or initramfs.fallback is not False:
         return
+    if setup.host.until_guest_starts:
+        return
     scenario = setup.origin is Origin.SCENARIO
     yield Problem(
         severity=Severity.NOTE,

@@ -10,6 +10,7 @@ from pipeline.facts.kernels import canonical, removal, turns_iommu_off
 from pipeline.pci import Address
 from pipeline.plan.grouping import predict
 from pipeline.plan.guest_expectations import guest_expectations
+from pipeline.plan.handover_expectations import at_boot, at_guest_start
 from pipeline.plan.model import (
     Check,
     Expectation,
@@ -43,9 +44,14 @@ def derive(
     found += _iommu(host, passed)
     found += _present(functions)
     found += _grouping(host, topology, functions, passed, stated_groups, source)
-    found += _binding(host, passed, source)
+    if host.handover:
+        found += at_boot(host.handover, topology, stated_groups)
+    else:
+        found += _binding(host, passed, source)
     found += _staying(host, staying)
     found += guest_expectations(guest, passed, source)
+    if host.handover:
+        found += at_guest_start(host.handover, guest, passed)
     return tuple(found)
 
 
@@ -187,7 +193,7 @@ def _grouping(
         )
     for group in wanted:
         inside = [function for function in passed if function.address in group]
-        if inside:
+        if inside and not host.handover:
             left_out = [one for one in functions if one.address in group and not one.passed]
             yield _viable(host, group, inside[0], left_out, source)
 

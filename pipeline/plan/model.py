@@ -23,10 +23,25 @@ class Written(Generic[T]):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Handover:
+    """How a host that uses the card itself hands it to the guest when that starts, and takes it back.
+
+    `hook` is the script that libvirt runs for it, a path below /. `display_manager` is the unit that shows on the
+    card, None where there is none. `unload` are modules without which the card's driver lets go, in this order.
+    """
+
+    hook: str
+    display_manager: Written[str] | None
+    unload: tuple[str, ...]
+    place: Place
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class HostPlan:
     """What the host's configuration shall say.
 
     `overrides` are functions that their ids do not tell from others: vfio-pci gets them by driver_override.
+    `handover` is None where vfio-pci has the functions from boot on.
     """
 
     distribution: Distribution
@@ -45,6 +60,7 @@ class HostPlan:
     softdeps: tuple[tuple[str, str], ...]
     modules: tuple[Written[str], ...]
     hooks: tuple[Written[str], ...]
+    handover: Handover | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,12 +133,27 @@ class Check(StrEnum):
     STAYS = "stays"
     OWN_DRIVER = "own-driver"
     VFIO_NODE = "vfio-node"
+    UNHELD = "unheld"
+    HOOK = "hook"
+    DISPLAY = "display"
     DOMAIN_DEFINED = "domain-defined"
     DOMAIN_STARTED = "domain-started"
     FIRMWARE = "firmware"
     MACHINE = "machine"
     GUEST_FUNCTION = "guest-function"
     GUEST_PORT = "guest-port"
+    HANDED_OVER = "handed-over"
+    DISPLAY_STOPPED = "display-stopped"
+    SCREEN_FREED = "screen-freed"
+    GUEST_ENDED = "guest-ended"
+    GIVEN_BACK = "given-back"
+    DISPLAY_BACK = "display-back"
+    SCREEN_BACK = "screen-back"
+
+
+# What is looked at on the host while the guest runs, and when it has ended.
+WHILE_RUNNING = frozenset({Check.HANDED_OVER, Check.DISPLAY_STOPPED, Check.SCREEN_FREED})
+AFTERWARDS = frozenset({Check.GIVEN_BACK, Check.DISPLAY_BACK, Check.SCREEN_BACK})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

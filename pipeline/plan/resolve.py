@@ -8,6 +8,7 @@ from pipeline.facts.distributions import Distribution
 from pipeline.pci import Address
 from pipeline.plan.board import plan_topology
 from pipeline.plan.expectations import derive
+from pipeline.plan.handover import handover
 from pipeline.plan.model import (
     GuestPlan,
     HostPlan,
@@ -57,7 +58,8 @@ def _host(scenario: Scenario, source: Source, topology: Topology) -> HostPlan:
     except LookupError as error:
         raise BadInput(str(error), place=source.place(("host", "year"))) from None
     passed = [function for function in topology.functions if function.passed]
-    overrides = _overrides(scenario, topology)
+    later = handover(scenario, source, passed)
+    overrides = () if later else _overrides(scenario, topology)
     pairs = [(driver, "vfio-pci") for function in passed for driver in function.drivers]
     return HostPlan(
         distribution=facts,
@@ -71,11 +73,14 @@ def _host(scenario: Scenario, source: Source, topology: Topology) -> HostPlan:
         kernel=host.kernel,
         qemu=host.qemu,
         kernel_parameters=_kernel_parameters(scenario, source, facts),
-        vfio_ids=_vfio_ids(scenario, source, [one for one in passed if one.address not in overrides]),
+        vfio_ids=_vfio_ids(
+            scenario, source, [one for one in passed if not later and one.address not in overrides]
+        ),
         overrides=overrides,
-        softdeps=tuple(dict.fromkeys(pairs)) if host.vfio.softdeps else (),
+        softdeps=tuple(dict.fromkeys(pairs)) if host.vfio.softdeps and not later else (),
         modules=_modules(scenario, source),
         hooks=_hooks(scenario, source, facts.hooks),
+        handover=later,
     )
 
 
@@ -191,9 +196,9 @@ def _modules(scenario: Scenario, source: Source) -> tuple[Written[str], ...]:
         )
     else:
         place = source.place(("host", "kernel"))
-        derived = tuple(
-            Written(value=value, place=place) for value in kernels.vfio_modules(scenario.host.kernel)
-        )
+        early = scenario.host.vfio.when == "boot"
+        names = kernels.vfio_modules(scenario.host.kernel) if early else ()
+        derived = tuple(Written(value=value, place=place) for value in names)
     extra = tuple(
         Written(value=value, place=source.place((*path, "extra_modules", index)))
         for index, value in enumerate(initramfs.extra_modules)

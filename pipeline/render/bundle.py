@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -35,9 +35,10 @@ class Inputs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bundle:
-    """Files by their relative POSIX path, sorted."""
+    """Files by their relative POSIX path, sorted; `modes` has the permission bits that are not as rendered."""
 
     files: Mapping[str, bytes]
+    modes: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for path in self.files:

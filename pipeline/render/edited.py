@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from pipeline.errors import BadInput
 from pipeline.render.bundle import MANIFEST, Bundle
 from pipeline.render.host_files import STEPS
+from pipeline.render.mode import mode
 from pipeline.render.write import written
 
 _EDITABLE = ("etc/", "boot/", "usr/", "libvirt/")
 _LARGEST = 1 << 20
 _MOST = 200
+_EXECUTABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
 def edited(bundle: Bundle, folder: Path) -> tuple[Bundle, tuple[str, ...]]:
     """`bundle` with what `folder` has under etc/, boot/, usr/ and libvirt/, and the paths that differ.
 
-    A file that is not in the folder stays as rendered; where the folder is the output of a build, it was removed.
-    Raises BadInput where the folder cannot be read or has what cannot be in a bundle.
+    A program that is not executable there is not in the bundle either. A file that is not in the folder stays as
+    rendered; where the folder is the output of a build, it was removed. Raises BadInput where the folder cannot be
+    read or has what cannot be in a bundle.
     """
     if not folder.is_dir():
         raise BadInput(f"{folder} is not a directory", hint="--files takes the output directory of a build")
     files = dict(bundle.files)
+    modes: dict[str, int] = {}
     found = _files(folder)
     there = {path.relative_to(folder).as_posix() for path in found}
     for name in _removed(folder, bundle, there):
@@ -31,13 +36,20 @@ def edited(bundle: Bundle, folder: Path) -> tuple[Bundle, tuple[str, ...]]:
     for path in found:
         name = path.relative_to(folder).as_posix()
         try:
-            if path.stat().st_size > _LARGEST:
+            status = path.stat()
+            if status.st_size > _LARGEST:
                 raise BadInput(f"{path} is larger than 1 MiB", hint="configuration files are small")
             files[name] = path.read_bytes()
+            if mode(name) & stat.S_IXUSR and not status.st_mode & stat.S_IXUSR:
+                modes[name] = mode(name) & ~_EXECUTABLE
         except OSError as error:
             raise BadInput(f"cannot read {path}: {error.strerror}") from error
-    names = sorted({*files, *bundle.files})
-    return Bundle(files=files), tuple(one for one in names if files.get(one) != bundle.files.get(one))
+    changed = [
+        name
+        for name in sorted({*files, *bundle.files})
+        if files.get(name) != bundle.files.get(name) or name in modes
+    ]
+    return Bundle(files=files, modes=modes), tuple(changed)
 
 
 def _removed(folder: Path, bundle: Bundle, there: set[str]) -> list[str]:

@@ -13,6 +13,7 @@ from pipeline.errors import Place
 from pipeline.facts.initramfs import generator
 from pipeline.facts.kernels import canonical
 from pipeline.plan import Plan
+from pipeline.plan.handover_expectations import TAG
 from pipeline.plan.way_back import WAY_BACK, WAY_BACK_PARAMETER, unified_image
 from pipeline.render.environment import fill
 from pipeline.render.mode import mode
@@ -35,14 +36,19 @@ _ADDED = {
     "etc/initramfs-tools/scripts/init-top/00-vfio",
 }
 _COMMON = "common"
+# Every guest has a hook of its own name, from one template.
+_HOOKS = "etc/libvirt/hooks/"
+_HOOK_TEMPLATE = f"{_HOOKS}qemu"
 _ESP = "/boot"
 
 
 def paths(plan: Plan) -> tuple[str, ...]:
     """The files of a host, below `/`: those of its boot loader, of its initramfs generator and of every host."""
     host = plan.host
-    made_by = (_VFIO_CONF, *generator(host.generator).files)
+    early = generator(host.generator).files if _early(plan) else ()
+    made_by = (*_vfio_conf(plan), *early)
     script: tuple[str, ...] = (_OVERRIDE_SCRIPT,) if host.overrides else ()
+    script += (host.handover.hook,) if host.handover else ()
     if host.overrides and host.generator == "initramfs-tools":
         script += (_OVERRIDE_HOOK,)
     if host.bootloader == "grub":
@@ -53,6 +59,18 @@ def paths(plan: Plan) -> tuple[str, ...]:
     entries = "boot/loader/entries"
     own = (f"{entries}/{host.distribution.distribution}.conf", f"{entries}/{WAY_BACK}.conf")
     return ("boot/loader/loader.conf", *own, *made_by, *script)
+
+
+def _vfio_conf(plan: Plan) -> tuple[str, ...]:
+    """Nothing says anything to vfio-pci at boot on a host that uses the card until the guest starts."""
+    return () if plan.host.handover else (_VFIO_CONF,)
+
+
+def _early(plan: Plan) -> bool:
+    """Whether the initramfs has anything that the distribution's own has not."""
+    host = plan.host
+    own_hooks = tuple(item.value for item in host.hooks) != host.distribution.hooks
+    return host.handover is None or bool(host.modules) or own_hooks
 
 
 def host_files(plan: Plan) -> dict[str, bytes]:
@@ -75,7 +93,6 @@ def host_files(plan: Plan) -> dict[str, bytes]:
         "way_back_uki": unified_image(plan.host),
         "way_back_cmdline": f"/{_WAY_BACK_CMDLINE}",
         "initramfs_command": " ".join(generator(host.generator).command),
-        "vfio_conf": f"/{_VFIO_CONF}",
         "kernel": facts.kernel_image.removeprefix(_ESP),
         "initramfs": facts.initramfs_image.removeprefix(_ESP),
         "parameters_from": _origin(item.place for item in host.kernel_parameters),
@@ -84,6 +101,13 @@ def host_files(plan: Plan) -> dict[str, bytes]:
         "overrides": [address.full for address in host.overrides],
         "script": f"/{_OVERRIDE_SCRIPT}",
         "files": [f"/{_OVERRIDE_SCRIPT}"] if host.overrides else [],
+        "copied": [f"/{path}" for path in _vfio_conf(plan)],
+        "guest": plan.guest.name,
+        "functions": [function.address.full for function in plan.passed],
+        "tag": TAG,
+        "daemon": facts.libvirt_unit.removesuffix(".socket"),
+        "display_manager": _display_manager(plan) or "",
+        "unload": host.handover.unload if host.handover else (),
         "softdeps": host.softdeps,
         "modules": [spelled(item.value) for item in host.modules],
         "modules_from": _origin(item.place for item in host.modules),
@@ -99,6 +123,8 @@ def steps(plan: Plan, *, domain: str) -> bytes:
     slots = dict.fromkeys(str(function.address).rpartition(".")[0] for function in plan.passed)
     files = paths(plan)
     made_by = generator(plan.host.generator)
+    early = _early(plan)
+    handover = plan.host.handover
     parameters = [item.value for item in plan.host.kernel_parameters]
     return fill(
         _templates(plan, STEPS),
@@ -112,11 +138,27 @@ def steps(plan: Plan, *, domain: str) -> bytes:
         way_back_uki=unified_image(plan.host),
         uki_folder=facts.uki.rpartition("/")[0],
         # The files that others read beside: directories of drop-ins.
-        beside=[*(["/etc/default/grub.d"] if plan.host.bootloader == "grub" else []), *made_by.drop_ins],
+        beside=[
+            *(["/etc/default/grub.d"] if plan.host.bootloader == "grub" else []),
+            *(made_by.drop_ins if early else []),
+        ],
+        early=early,
+        # A unified kernel image holds the command line.
+        remade=early or plan.host.bootloader == "uki",
+        hook=f"/{handover.hook}" if handover else "",
+        # A daemon reads its hooks, not the socket that starts it.
+        daemon=facts.libvirt_unit.removesuffix(".socket"),
+        shared_hook=handover is not None and handover.hook == _HOOK_TEMPLATE,
+        display_manager=_display_manager(plan),
+        tag=TAG,
         generator=made_by,
         parameters=parameters,
         own_parameters=[one for one in parameters if one not in facts.kernel_parameters],
-        added=[f"/{path}" for path in files if path in _ADDED or path.endswith(f"/{WAY_BACK}.conf")],
+        added=[
+            f"/{path}"
+            for path in files
+            if path in _ADDED or path.startswith(_HOOKS) or path.endswith(f"/{WAY_BACK}.conf")
+        ],
         facts=facts,
         images=_images(plan),
         slots=[*slots],
@@ -126,6 +168,11 @@ def steps(plan: Plan, *, domain: str) -> bytes:
         media=[disk.path for disk in guest.disks if disk.cdrom],
         disks=[disk for disk in guest.disks if not disk.cdrom],
     )
+
+
+def _display_manager(plan: Plan) -> str | None:
+    handover = plan.host.handover
+    return handover.display_manager.value if handover and handover.display_manager else None
 
 
 def _default_entry(plan: Plan) -> str:
@@ -147,6 +194,7 @@ def _images(plan: Plan) -> list[tuple[str, str]]:
 
 def _templates(plan: Plan, path: str) -> tuple[str, str]:
     """The distribution's own template for a file, else the common one."""
+    path = _HOOK_TEMPLATE if path.startswith(_HOOKS) else path
     return (f"{plan.host.distribution.distribution}/{path}.j2", f"{_COMMON}/{path}.j2")
 
 

@@ -163,6 +163,14 @@ DriverName = Annotated[
     str,
     Text(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", "a kernel driver's name", "amdgpu"),
 ]
+ServiceName = Annotated[
+    str,
+    Text(
+        r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}(@[A-Za-z0-9][A-Za-z0-9_-]{0,31})?$",
+        "a systemd service without its suffix: letters, digits, underscores and hyphens, with @ an instance",
+        "sddm",
+    ),
+]
 HookName = Annotated[str, Text(r"^[a-z0-9][a-z0-9_-]{0,63}$", "the name of a mkinitcpio hook", "modconf")]
 KernelSeries = Annotated[
     str, Text(r"^[0-9]{1,3}\.[0-9]{1,3}$", "a kernel series in quotes: two numbers and a dot", "6.12")
@@ -237,7 +245,7 @@ Memory = Annotated[
 CheckId = Annotated[
     str,
     Text(
-        r"^[a-z][a-z-]{0,31}\[[A-Za-z0-9/:._=,+-]{1,200}\]$",
+        r"^[a-z][a-z-]{0,31}\[[A-Za-z0-9/:._=,+@-]{1,200}\]$",
         "a check as the verdict names it: its kind and in brackets what it is about",
         "viable[01:00.0]",
     ),

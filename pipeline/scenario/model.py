@@ -26,6 +26,7 @@ from pipeline.scenario.grammar import (
     Prose,
     QemuRelease,
     RootDevice,
+    ServiceName,
     Year,
 )
 from pipeline.scenario.part import Part
@@ -48,6 +49,11 @@ class Vfio(Part):
         None, description="ids= of vfio-pci instead of the derived ones"
     )
     softdeps: bool = Field(True, description="make every known competing driver load after vfio-pci")
+    when: Literal["boot", "guest-start"] = Field(
+        "boot",
+        description="when vfio-pci gets the functions: at boot, or when the guest starts, where the host uses the "
+        "card until then (a host with one GPU)",
+    )
 
 
 class Initramfs(Part):
@@ -85,6 +91,11 @@ class Host(Part):
     kernel_parameters: tuple[KernelParameter, ...] | None = Field(
         None,
         description="the owner's own parameters; the distribution's defaults where left out",
+    )
+    display_manager: ServiceName | None = Field(
+        None,
+        description="what shows on the card and is stopped while the guest has it, such as 'sddm'; only with "
+        "host.vfio.when guest-start",
     )
     initramfs: Initramfs = Initramfs()
     vfio: Vfio = Vfio()

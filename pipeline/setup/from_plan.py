@@ -61,6 +61,7 @@ def _host(plan: Plan, loaded: Loaded) -> Host:
             fallback=host.distribution.fallback_by_default,
         ),
         overrides=host.overrides,
+        until_guest_starts=host.handover is not None,
     )
 
 

@@ -329,3 +329,38 @@ def test_a_host_of_its_own_packages_has_fewer_stand_ins(lab: Lab) -> None:
     found = {one.part: one.ran for one in lab.verify().stand_ins}
     assert found["distribution"] == "Manjaro stable, with the versions of the image's lock"
     assert not {"kernel", "initramfs generator"} & set(found)
+
+
+def test_a_host_that_hands_its_card_over_is_watched(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    later = resolve(read("single-gpu"))
+    monkeypatch.setitem(globals(), "PLAN", later)
+    monkeypatch.setitem(globals(), "BUNDLE", render(later, inputs=Inputs(scenario=b"")))
+    watched: list[Any] = []
+
+    def run_guest(*_: object, watch: object, **__: object) -> GuestRun:
+        watched.append(watch)
+        checks = results([one for one in later.expectations if one.stage is Stage.GUEST])
+        return GuestRun(checks=checks, logs={}, versions={})
+
+    lab.put(run, "Watcher", lambda _host, expectations, *, before: (len(expectations), before))
+    lab.put(run.guest, "run_guest", run_guest)
+    found = lab.verify()
+    assert found.exit_code is ExitCode.HELD
+    assert watched == [(len(later.expectations), "kernel log")]
+    parts = {one.part: one.ran for one in found.stand_ins}
+    assert parts["display manager"] == "a unit of that name that only sleeps"
+    assert parts["frame buffers"] == "QEMU ramfb and one in memory (vfb), neither on the card"
+    fast = {one.part: one.ran for one in lab.verify(fast=True).stand_ins}
+    assert fast["frame buffers"] == "one in memory (vfb), neither on the card, without firmware (--fast)"
+
+
+def test_a_host_that_does_not_is_not(lab: Lab) -> None:
+    watched: list[object] = []
+
+    def run_guest(*_: object, watch: object, **__: object) -> GuestRun:
+        watched.append(watch)
+        return GuestRun(checks=results(GUEST), logs={}, versions={})
+
+    lab.put(run.guest, "run_guest", run_guest)
+    assert "display manager" not in {one.part for one in lab.verify().stand_ins}
+    assert watched == [None]

@@ -186,3 +186,19 @@ def test_a_killed_run_leaves_nothing(tmp_path: Path, number: int, status: int) -
         check=False,
     )
     assert done.returncode == 0
+
+
+def test_the_only_card_is_handed_over_and_given_back(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    argv = command(output, scenario="single-gpu")
+    done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    found = verdict(output)
+    assert {check["outcome"] for check in found["checks"]} == {"held"}
+    held = {check["id"] for check in found["checks"]}
+    assert {"handed-over[02:00.0]", "display-stopped[sddm.service]", "screen-freed[win10]"} <= held
+    assert {"given-back[02:00.0]", "display-back[sddm.service]", "screen-back[win10]"} <= held
+    said = (output / "report/logs/l1-hook.log").read_text()
+    assert said == "win10: the host has let go of the card\nwin10: the host has taken the card back\n"
+    assert {"display manager", "frame buffers"} <= {one["part"] for one in found["stand_ins"]}
+    assert leftovers() == []

@@ -40,6 +40,10 @@ def test_a_scenario_comes_back(path: Path) -> None:
     assert host.modprobe is not None
     assert [one.value for one in host.modprobe.vfio_ids] == [one.value for one in plan.host.vfio_ids]
     assert [(one.module, *one.before) for one in host.modprobe.softdeps] == list(plan.host.softdeps)
+    assert host.until_guest_starts == (plan.host.handover is not None)
+    if host.until_guest_starts:
+        assert host.initramfs is None
+        return
     assert host.initramfs is not None
     assert host.initramfs.generator == plan.host.generator
     assert [canonical(one.value) for one in host.initramfs.modules] == [

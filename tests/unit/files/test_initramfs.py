@@ -134,6 +134,16 @@ def test_names_without_blanks_between_run_together() -> None:
     assert modules(initramfs(files)) == ["ab"]
 
 
+@pytest.mark.parametrize(
+    ("written", "host_only"),
+    [('hostonly="yes"\n', True), ("hostonly=no\n", False), ("hostonly=$(x)\n", None), ("", None)],
+)
+def test_what_dracut_leaves_out(written: str, host_only: bool | None) -> None:
+    found = initramfs({"etc/dracut.conf": f'omit_drivers+=" nouveau vfio-pci "\n{written}'})
+    assert [one.value for one in found.omitted] == ["nouveau", "vfio-pci"]
+    assert found.host_only is host_only
+
+
 def test_a_parameter_loads_what_dracut_only_adds() -> None:
     files = {
         "etc/dracut.conf.d/a.conf": 'add_drivers+=" vfio-pci vfio "\n',

@@ -309,7 +309,8 @@ def test_qemu(files: dict[str, str], expected: str | None) -> None:
     ("content", "name", "known"),
     [
         ('ID=debian\nVERSION_ID="12"\n', "debian", True),
-        ("ID=ubuntu\nID_LIKE=debian\n", "debian", False),
+        ("ID=ubuntu\nID_LIKE=debian\n", "ubuntu", False),
+        ('ID=linuxmint\nID_LIKE="ubuntu debian"\n', "debian", False),
         ('ID="endeavouros"\nID_LIKE="arch"\n', "arch", False),
         ("ID=gentoo\n", "gentoo", False),
         ('ID="unclosed\n', "unclosed", False),
@@ -378,10 +379,14 @@ def test_a_bundle_is_understood(name: str) -> None:
     assert setup.host.bootloader in {"grub", "systemd-boot", "uki"}
     assert setup.host.command_line is not None
     assert "iommu=pt" in {one.value for one in setup.host.command_line.parameters}
-    assert setup.host.initramfs is not None
-    assert setup.host.initramfs.modules[0].value == "vfio_pci"
     assert setup.host.modprobe is not None
-    assert setup.host.modprobe.vfio_ids or setup.host.overrides
+    if setup.host.until_guest_starts:
+        assert setup.host.initramfs is None
+    else:
+        assert setup.host.initramfs is not None
+        assert setup.host.initramfs.modules[0].value == "vfio_pci"
+        assert setup.host.modprobe.vfio_ids or setup.host.overrides
+    assert setup.host.until_guest_starts == (name == "single-gpu")
     assert setup.host.grub.broken == ()
     on_disk = read(GOLDEN / name, shown=f"build/{name}", read_domains=no_domains)
     assert replace(on_disk.host, initramfs=None) == replace(setup.host, initramfs=None)
@@ -393,16 +398,39 @@ def test_what_a_bundle_says_stands_at_its_place(name: str) -> None:
     setup = read_files(files, shown="", read_domains=no_domains)
     assert setup.host.command_line is not None
     assert setup.host.modprobe is not None
-    assert setup.host.initramfs is not None
+    initramfs = setup.host.initramfs
     for one in (
         *setup.host.command_line.parameters,
         *setup.host.modprobe.vfio_ids,
-        *setup.host.initramfs.modules,
-        *setup.host.initramfs.hooks,
+        *(initramfs.modules if initramfs else ()),
+        *(initramfs.hooks if initramfs else ()),
     ):
         line = files[one.place.file].decode().split("\n")[one.place.line - 1]
         assert line[one.place.column - 1 :].startswith(one.value)
         assert one.place.text == line.strip()
+
+
+HOOK = "#!/bin/sh\nmodprobe vfio-pci\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "hands_over"),
+    [
+        ({"etc/libvirt/hooks/qemu": HOOK}, True),
+        ({"etc/libvirt/hooks/qemu.d/any": HOOK}, True),
+        ({"etc/libvirt/hooks/qemu.d/win10/prepare/begin/start.sh": HOOK}, True),
+        ({"etc/libvirt/hooks/qemu.d/win10/release/end/stop.sh": HOOK}, False),
+        ({"etc/libvirt/hooks/qemu": "#!/bin/sh\n# vfio\ncpupower frequency-set -g performance\n"}, False),
+        (
+            {"etc/libvirt/hooks/qemu": HOOK, "etc/modprobe.d/vfio.conf": "options vfio-pci ids=1002:67ef\n"},
+            False,
+        ),
+    ],
+)
+def test_a_host_that_gives_its_card_away_when_the_guest_starts(
+    files: dict[str, str], hands_over: bool
+) -> None:
+    assert setup_of(files).host.until_guest_starts is hands_over
 
 
 def test_a_known_board_goes_with_a_bundle() -> None:

@@ -152,3 +152,27 @@ def test_a_mkinitcpio_of_the_host_s_own_runs_in_its_place(
     applied(replace(image, generators=frozenset({"mkinitcpio"})), tmp_path)
     ((_, steps, _),) = sandbox.asked
     assert steps[0] == Step(argv=("mkinitcpio", "-P"))
+
+
+def test_a_program_that_lost_its_bit_has_none_on_the_host(
+    sandbox: Sandbox, image: HostImage, tmp_path: Path
+) -> None:
+    hook = "etc/libvirt/hooks/qemu"
+    for number, modes in enumerate(({}, {hook: 0o644})):
+        run = tmp_path / f"run{number}"
+        run.mkdir()
+        apply.apply(PLAN, {hook: b""}, board=lay_out(PLAN), image=image, run=RunDirectory(run), modes=modes)
+    assert [files[f"/{hook}"].mode for files, *_ in sandbox.asked] == [0o755, 0o644]
+
+
+def test_a_bundle_without_mkinitcpio_conf_leaves_the_distribution_s(
+    sandbox: Sandbox, image: HostImage, tmp_path: Path
+) -> None:
+    applied(image, tmp_path)
+    config = sandbox.asked[0][0]["/etc/mkinitcpio.conf"].data.decode()
+    assert "MODULES=()\n" in config
+    assert f"HOOKS=({' '.join(PLAN.host.distribution.hooks)})\n" in config
+    (image.tree / "etc").mkdir()
+    (image.tree / "etc/mkinitcpio.conf").touch()
+    applied(replace(image, own="manjaro", generators=frozenset({"mkinitcpio"})), tmp_path)
+    assert "/etc/mkinitcpio.conf" not in sandbox.asked[1][0]

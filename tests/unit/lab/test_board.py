@@ -383,3 +383,8 @@ def test_no_text_of_a_scenario_gets_into_the_arguments(text: str) -> None:
 def test_every_own_model_is_written_without_anything_but_its_options() -> None:
     for code, own in OWN_DEVICES:
         assert re.fullmatch(r"[a-z0-9-]+(,[a-z]+=[a-z]+)*", own.model), code
+
+
+def test_only_a_host_that_lets_go_of_a_frame_buffer_has_that_of_the_firmware() -> None:
+    assert "ramfb" in lay_out(resolve(read("single-gpu"))).arguments
+    assert "ramfb" not in lay_out(resolve(read("rx560"))).arguments

@@ -10,7 +10,7 @@ from pipeline.lab.domain import LabDomain
 from pipeline.lab.guest import run_guest, warm_up
 from pipeline.lab.shell import Done
 from pipeline.plan import resolve
-from pipeline.plan.model import Stage
+from pipeline.plan.model import AFTERWARDS, WHILE_RUNNING, Check, Stage
 from pipeline.scenario import read
 from pipeline.verdict import CheckResult, Outcome
 
@@ -50,6 +50,7 @@ class Shell:
     define: Done = WELL
     start: Done = WELL
     state: str = "shut off"
+    hook_log: str = "win10: the host has let go of the card\n"
     commands: list[str] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
 
@@ -59,6 +60,8 @@ class Shell:
         for begin, answer in answers.items():
             if command.startswith(begin):
                 return answer
+        if command.startswith("journalctl"):
+            return Done(status=0, out=self.hook_log, err="")
         text = self.state if "domstate" in command else VERSION if "virsh version" in command else ""
         return Done(status=0, out=text, err="")
 
@@ -210,3 +213,64 @@ def test_warming_up_waits_for_nothing() -> None:
     shell = Shell()
     warm_up(shell)
     assert shell.commands[0].startswith("(") and "&)" in shell.commands[0]
+
+
+LATER = resolve(read("single-gpu"))
+CARD_LATER = CARD.replace("67EF", "67DF").replace("AAE0", "AAF0")
+
+
+class Watch:
+    """Notes when it is asked, between the commands of `shell`."""
+
+    def __init__(self, shell: Shell) -> None:
+        self.shell = shell
+
+    def _results(self, checks: frozenset[Check], moment: str) -> list[CheckResult]:
+        self.shell.commands.append(moment)
+        wanted = [one for one in LATER.expectations if one.check in checks]
+        return [CheckResult(expectation=one, outcome=Outcome.HELD, observed="seen") for one in wanted]
+
+    def running(self) -> list[CheckResult]:
+        return self._results(WHILE_RUNNING, "WATCH running")
+
+    def ended(self) -> list[CheckResult]:
+        return self._results(AFTERWARDS, "WATCH ended")
+
+
+def handed_over(shell: Shell) -> tuple[list[str], dict[str, CheckResult]]:
+    found = run_guest(LATER, DOMAIN, shell, accelerator="tcg", progress=lambda _: None, watch=Watch(shell))
+    assert {one.expectation.id for one in found.checks} == {
+        one.id for one in LATER.expectations if one.stage is Stage.GUEST
+    }
+    words = ("WATCH", "virsh start", "tail", "timeout 10 virsh domstate", "i=0; until systemctl is-active")
+    order = [word for command in shell.commands for word in words if command.startswith(word)]
+    assert found.logs["l1-hook.log"] == shell.hook_log
+    return order, {one.expectation.id: one for one in found.checks}
+
+
+def test_the_host_is_looked_at_while_the_guest_runs_and_when_its_hooks_are_through() -> None:
+    order, checks = handed_over(Shell(serial=SERIAL.replace(CARD, CARD_LATER)))
+    assert order == [
+        *("virsh start", "WATCH", "tail", "timeout 10 virsh domstate"),
+        *("i=0; until systemctl is-active", "WATCH"),
+    ]
+    assert {one.outcome for one in checks.values()} == {Outcome.HELD}
+    assert checks["guest-ended[win10]"].observed == "shut off"
+
+
+def test_a_hook_that_does_not_end_is_a_failed_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.lab.guest._END_SECONDS", 0.01)
+    shell = Shell(serial=SERIAL.replace(CARD, CARD_LATER), state="")
+    _, checks = handed_over(shell)
+    assert failed(checks) == {"guest-ended[win10]": "libvirt did not answer in 0.01 s"}
+    assert not any("is-active" in command for command in shell.commands)
+
+
+def test_a_hook_that_refuses_leaves_nothing_to_look_at() -> None:
+    error = "error: Hook script execution failed: unexpected exit status 1: the card is in use: sway\n"
+    shell = Shell(start=Done(status=1, out="", err=error))
+    order, checks = handed_over(shell)
+    assert order == ["virsh start"]
+    assert list(failed(checks)) == ["domain-started[win10]"]
+    assert "the card is in use: sway" in failed(checks)["domain-started[win10]"]
+    assert checks["given-back[02:00.0]"].outcome is Outcome.SKIPPED

@@ -68,3 +68,15 @@ def test_what_the_host_s_own_packages_have_is_not_imitated(image: HostImage) -> 
     assert {"/usr/share/edk2/x64/OVMF_VARS.4m.fd", "/etc/machine-id", "/boot/vmlinuz-6.12-x86_64"} <= set(
         found
     )
+
+
+def test_a_host_that_shows_on_the_card_has_what_stands_for_it(image: HostImage) -> None:
+    found = shape(plan("single-gpu"), image)
+    units = "/etc/systemd/system"
+    for name, word in (("sddm.service", b"sleep infinity"), ("dryboot-screen.service", b"vfb vfb_enable=1")):
+        assert word in found[f"{units}/{name}"].data
+        assert found[f"{units}/multi-user.target.wants/{name}"].link == f"../{name}"
+    assert not [path for path in shape(plan("rx560"), image) if "sddm" in path or "screen" in path]
+    bare = shape(resolve(read("single-gpu", settings=["host.display_manager=null"])), image)
+    assert f"{units}/dryboot-screen.service" in bare
+    assert f"{units}/sddm.service" not in bare

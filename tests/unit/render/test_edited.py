@@ -69,3 +69,14 @@ def test_what_was_removed_from_the_output_of_a_build_is_not_there(tmp_path: Path
     (tmp_path / "libvirt/win10.xml").unlink()
     with pytest.raises(BadInput, match=r"has no libvirt/win10\.xml"):
         edited(rendered, tmp_path)
+
+
+def test_a_program_that_is_not_executable_is_edited(tmp_path: Path) -> None:
+    hook, script = "etc/libvirt/hooks/qemu.d/win10-passthrough", "etc/grub.d/42_without_passthrough"
+    bundle = Bundle(files={hook: b"#!/bin/sh\n", script: b"#!/bin/sh\n"})
+    for path in (hook, script):
+        write(tmp_path, path, b"#!/bin/sh\n")
+    (tmp_path / script).chmod(0o755)
+    found, changed = edited(bundle, tmp_path)
+    assert (changed, dict(found.modes)) == ((hook,), {hook: 0o644})
+    assert not bundle.modes

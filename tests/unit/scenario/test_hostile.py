@@ -25,6 +25,8 @@ BRIDGE = "{address: '%s', bridge: pcie-to-pci, id: '1b21:1080', name: Bridge, fu
 EXTRA = [
     "host.vfio.ids=['1002:67ef', '1002:aae0']",
     "host.root=LABEL=root",
+    "host.display_manager=sddm",
+    "host.vfio.when=boot",
     "host.initramfs.modules=[vfio_pci]",
     "host.initramfs.extra_modules=[btrfs]",
     "host.initramfs.hooks=[base, modconf]",

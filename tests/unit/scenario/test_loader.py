@@ -176,7 +176,7 @@ def test_places_name_the_file_as_given(tmp_path: Path) -> None:
 def test_names_of_no_scenario(name: str) -> None:
     with pytest.raises(BadInput, match="no scenario") as caught:
         find(name, base=SHIPPED.parent)
-    assert caught.value.hint.endswith("rx560, rx560-2019")
+    assert caught.value.hint.endswith("rx560, rx560-2019, single-gpu")
 
 
 def test_settings_are_applied_and_their_errors_name_them() -> None:
