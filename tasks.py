@@ -134,6 +134,34 @@ def verify(
     commands.end(commands.verify, scenario, output, report, set or (), accel, lint, fast, files, boot, wanted)
 
 
+@task(
+    help={
+        "lint": "only lint them (seconds)",
+        "boot": "only boot those that booting can show (minutes)",
+        "only": "name of a fault, repeatable",
+        "jobs": "how many to boot at once (default: what the machine takes, at most 2)",
+        "output": "where the runs go (default: build/faults)",
+        "report": "directory for the score as JSON, JUnit XML and a table",
+        "accel": "kvm or tcg, instead of what was proven to work",
+    },
+    iterable=["only"],
+)
+def faults(
+    _: Context,
+    lint: bool = False,
+    boot: bool = False,
+    only: Iterable[str] | None = None,
+    jobs: int = 0,
+    output: str = "",
+    report: str = "",
+    accel: str = "",
+) -> None:
+    """Run the catalogue of known mistakes: each must be named by lint and shown by booting it."""
+    from pipeline import commands
+
+    commands.end(commands.faults, lint, boot, only or (), jobs, output, report, accel)
+
+
 @task
 def doctor(_: Context) -> None:
     """Say what this machine can do, and what that means for a run."""

@@ -367,17 +367,47 @@ def verify_all(output: str, accelerator: str, fast: bool, wanted: ImageOptions |
     return ExitCode.FAILED if any(one.difference for one in found) else ExitCode.HELD
 
 
+def faults(
+    lint: bool, boot: bool, only: Iterable[str], jobs: int, output: str, report: str, accelerator: str
+) -> ExitCode:
+    """Lint and boot the catalogue of faults; fails where one is not caught as its file states."""
+    from rich.console import Console
+
+    from pipeline.faults import command
+
+    if not lint and not boot:
+        lint = boot = True
+    if not 0 <= jobs <= 64:
+        raise BadInput(f"cannot boot {jobs} faults at once", hint="--jobs 2")
+    if accelerator not in {"", "kvm", "tcg"}:
+        raise BadInput(f"there is no accelerator {accelerator!r}", hint="--accel kvm or --accel tcg")
+    return command.run(
+        Console(),
+        lint=lint,
+        boot=boot,
+        only=tuple(only),
+        workers=jobs,
+        output=_base() / (output or "build/faults"),
+        target=_base() / report if report else None,
+        options=("--accel", accelerator) if accelerator else (),
+    )
+
+
 def schema(output: str) -> ExitCode:
-    """Write the JSON schema of scenarios."""
+    """Write the JSON schema of scenarios; that of faults too, where no other place is named."""
+    from pipeline.faults import schema as faults
     from pipeline.scenario.loader import SHIPPED
     from pipeline.scenario.schema import schema_text as scenario_schema
 
-    target = _base() / output if output else SHIPPED / "scenario.schema.json"
-    try:
-        target.write_text(scenario_schema(), encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"cannot write {target}: {error.strerror}") from error
-    print(target)
+    wanted = {_base() / output if output else SHIPPED / "scenario.schema.json": scenario_schema()}
+    if not output:
+        wanted[faults.FILE] = faults.schema_text()
+    for target, text in wanted.items():
+        try:
+            target.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise BadInput(f"cannot write {target}: {error.strerror}") from error
+        print(target)
     return ExitCode.HELD
 
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from pipeline.errors import Place
 from pipeline.plan import Plan, resolve
 from pipeline.scenario import loads
-from pipeline.scenario.loader import SHIPPED, _parse, _plain
+from pipeline.scenario.document import parse, plain
+from pipeline.scenario.loader import SHIPPED
 
 # Classes for which QEMU has a model without I/O BAR, so that a hundred of them fit behind bridges.
 PCIE_CLASSES = ("010802", "0c0330", "040300")
@@ -156,7 +157,7 @@ class Numbered:
 @cache
 def _rest() -> dict[str, Any]:
     text = (SHIPPED / "rx560.yaml").read_text(encoding="utf-8")
-    found: dict[str, Any] = _plain(_parse(text, Place(file="rx560.yaml")))
+    found: dict[str, Any] = plain(parse(text, Place(file="rx560.yaml"), what="scenario"))
     return found
 
 

@@ -7,13 +7,16 @@ add_drivers are only in the image; rd.driver.pre= of the command line loads as f
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from pipeline.facts.kernels import canonical
 from pipeline.files.cmdline import values
 from pipeline.files.modprobe import in_effect
 from pipeline.files.reader import Reader
 from pipeline.files.shell import Shell
 from pipeline.plan.model import Written
-from pipeline.setup.model import Initramfs
+from pipeline.setup.model import IgnoredFile, Initramfs
 
 CONFIG = "etc/dracut.conf"
 DROP_INS = "etc/dracut.conf.d"
@@ -22,6 +25,7 @@ _FORCED, _ADDED, _OMITTED, _FILES = "force_drivers", "add_drivers", "omit_driver
 _LISTS = (_FORCED, _ADDED, _OMITTED, _FILES)
 _HOST_ONLY = "hostonly"
 _WATCHED = (*_LISTS, _HOST_ONLY)
+_SETS = re.compile(rf"^[ \t]*(?:{'|'.join(_WATCHED)})\+?=", re.M)
 _USUAL = f"{DROP_INS}/10-vfio.conf"
 
 
@@ -61,4 +65,17 @@ def read(reader: Reader, *, parameters: tuple[Written[str], ...]) -> Initramfs:
         late=tuple(one for one in added if canonical(one.value) not in loaded),
         omitted=left_out,
         host_only=None if host_only is None else host_only.value == "yes",
+        ignored=tuple(_without_ending(reader)),
     )
+
+
+def _without_ending(reader: Reader) -> Iterator[IgnoredFile]:
+    """Files of the drop-in directory that set a list of ours and are not read, as their names do not end in .conf."""
+    for name in reader.names(DROP_INS):
+        text = None if name.endswith(".conf") or name.startswith(".") else reader.text(f"{DROP_INS}/{name}")
+        if text and _SETS.search(text.content):
+            yield IgnoredFile(
+                place=text.whole,
+                why="dracut reads files whose names end in .conf only",
+                fix=f"mv /{DROP_INS}/{name} /{DROP_INS}/{name}.conf, or remove it if it is a copy",
+            )

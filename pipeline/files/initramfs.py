@@ -26,7 +26,7 @@ def read(
         for name, there in (
             ("mkinitcpio", mkinitcpio.known(reader, preset)),
             ("initramfs-tools", reader.tree.is_directory(initramfs_tools.FOLDER)),
-            ("dracut", bool(reader.names(dracut.DROP_INS, end=".conf")) or reader.tree.exists(dracut.CONFIG)),
+            ("dracut", bool(reader.names(dracut.DROP_INS)) or reader.tree.exists(dracut.CONFIG)),
         )
         if there
     ]

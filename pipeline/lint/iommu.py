@@ -30,8 +30,8 @@ def iommu_never_on(setup: Setup) -> Iterator[Problem]:
     host, line = setup.host, setup.host.command_line
     if line is None or host.cpu_vendor is None or host.distribution is None or host.facts is None:
         return  # a distribution that is only like one that is known may have kernels of its own
-    if setup.origin is Origin.FILES and setup.board and setup.board.groups:
-        return  # groups were seen on the machine, so its IOMMU is on
+    if setup.origin is Origin.FILES and setup.board and setup.board.groups and not setup.board.topology:
+        return  # groups were seen on the machine, not predicted, so its IOMMU is on
     known = iommu_default(host.cpu_vendor, distribution=host.distribution)
     for needed in iommu_parameters(host.cpu_vendor, distribution=host.distribution):
         name = needed.partition("=")[0]

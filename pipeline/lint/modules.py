@@ -11,10 +11,14 @@ from pipeline.lint.edit import add_after, remove
 from pipeline.lint.finding import Severity
 from pipeline.lint.load_order import built_into_kernel, uncontested
 from pipeline.lint.rule import Problem, Rule, rule
+from pipeline.lint.softdeps import vfio_first
 from pipeline.setup import Setup
 from pipeline.setup.model import Initramfs, Origin
 
 _BUILD = "measured: mkinitcpio v41 with kernels 6.1 and 6.12"
+_SOFTDEP = (
+    "modprobe.d(5) softdep; measured: with amdgpu first in MODULES and its softdep vfio-pci gets the card"
+)
 _ORDER = "measured: mkinitcpio v41, a GPU driver before vfio-pci in MODULES gets the card"
 
 
@@ -110,7 +114,8 @@ def driver_first(setup: Setup) -> Iterator[Problem]:
     """A driver that wants a passed-through function is loaded before vfio_pci.
 
     Early modules are loaded in the order of the list, whatever the order of HOOKS. A GPU that its driver has started
-    often cannot be handed over without a reset.
+    often cannot be handed over without a reset. Where a softdep of that driver loads vfio-pci before it, the order of
+    the list does no harm.
     """
     known, board = _known(setup.host.initramfs), setup.board
     if known is None or board is None or setup.host.until_guest_starts:
@@ -125,19 +130,26 @@ def driver_first(setup: Setup) -> Iterator[Problem]:
     for module in initramfs.modules[: names.index("vfio_pci")]:
         function = rivals.get(canonical(module.value))
         if function:
+            held = vfio_first(setup, module.value)
             yield Problem(
-                severity=Severity.ERROR,
+                severity=Severity.NOTE if held else Severity.ERROR,
                 place=module.place,
-                found=f"{module.value} comes before vfio_pci in {_list(tool)} and takes {function.address}",
+                found=f"{module.value} comes before vfio_pci in {_list(tool)}"
+                + (
+                    f"; a softdep keeps it from {function.address}"
+                    if held
+                    else f" and takes {function.address}"
+                ),
                 why=f"modules are loaded in the order of {_list(tool)}"
                 + (", whatever the order of HOOKS" if initramfs.hooks else "")
+                + (f"; the softdep of {module.value} loads vfio-pci before it" if held else "")
                 + "; a GPU that its driver has started often cannot be handed over without a reset",
                 fix=f"put vfio_pci before {module.value}",
                 edits=(
                     remove(module),
                     add_after(initramfs.modules[names.index("vfio_pci")], module.value),
                 ),
-                source=_measured(tool, _ORDER),
+                source=_SOFTDEP if held else _measured(tool, _ORDER),
             )
 
 

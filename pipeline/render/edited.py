@@ -10,7 +10,9 @@ from pipeline.errors import BadInput
 from pipeline.render.bundle import MANIFEST, Bundle
 from pipeline.render.host_files import STEPS
 from pipeline.render.mode import mode
+from pipeline.render.write import written
 
+_EDITABLE = ("etc/", "boot/", "usr/", "libvirt/")
 _LARGEST = 1 << 20
 _MOST = 200
 _EXECUTABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
@@ -20,14 +22,18 @@ def edited(bundle: Bundle, folder: Path) -> tuple[Bundle, tuple[str, ...]]:
     """`bundle` with what `folder` has under etc/, boot/, usr/ and libvirt/, and the paths that differ.
 
     A program that is not executable there is not in the bundle either. A file that is not in the folder stays as
-    rendered. Raises BadInput where the folder cannot be read or has what
-    cannot be in a bundle.
+    rendered; where the folder is the output of a build, it was removed. Raises BadInput where the folder cannot be
+    read or has what cannot be in a bundle.
     """
     if not folder.is_dir():
         raise BadInput(f"{folder} is not a directory", hint="--files takes the output directory of a build")
     files = dict(bundle.files)
     modes: dict[str, int] = {}
-    for path in _files(folder):
+    found = _files(folder)
+    there = {path.relative_to(folder).as_posix() for path in found}
+    for name in _removed(folder, bundle, there):
+        del files[name]
+    for path in found:
         name = path.relative_to(folder).as_posix()
         try:
             status = path.stat()
@@ -39,15 +45,27 @@ def edited(bundle: Bundle, folder: Path) -> tuple[Bundle, tuple[str, ...]]:
         except OSError as error:
             raise BadInput(f"cannot read {path}: {error.strerror}") from error
     changed = [
-        name for name, data in sorted(files.items()) if bundle.files.get(name) != data or name in modes
+        name
+        for name in sorted({*files, *bundle.files})
+        if files.get(name) != bundle.files.get(name) or name in modes
     ]
     return Bundle(files=files, modes=modes), tuple(changed)
 
 
+def _removed(folder: Path, bundle: Bundle, there: set[str]) -> list[str]:
+    """The files of the bundle that a build wrote into the folder and that are not there any more."""
+    built = written(folder) or set()
+    gone = [name for name in bundle.files if name in built - there and name.startswith(_EDITABLE)]
+    for name in gone:
+        if name.startswith("libvirt/"):
+            raise BadInput(f"{folder} has no {name}", hint="there is no guest without its domain")
+    return gone
+
+
 def _files(folder: Path) -> list[Path]:
     found: list[Path] = []
-    for below in ("etc", "boot", "usr", "libvirt"):
-        for parent, folders, names in os.walk(folder / below):
+    for below in _EDITABLE:
+        for parent, folders, names in os.walk(folder / below.rstrip("/")):
             folders.sort()
             paths = [Path(parent) / name for name in sorted(names)]
             found += [path for path in paths if path.is_file() and path.name not in {MANIFEST, STEPS}]

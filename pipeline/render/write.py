@@ -103,11 +103,11 @@ def _check_ours(directory: Path, output: Path) -> None:
     entries = {entry.name for entry in directory.iterdir()} - set(KEPT)
     if not entries:
         return
-    written = _written(directory)
-    if written is None:
+    ours = written(directory)
+    if ours is None:
         raise BadInput(f"{output} is not the output of a build: it has no {MANIFEST} of ours", hint=hint)
     for path in _below(directory):
-        if path not in written:
+        if path not in ours:
             raise BadInput(f"{output / path} was not written by a build", hint="move it elsewhere")
 
 
@@ -118,7 +118,7 @@ def _working_directory() -> Path:
         return Path("/")
 
 
-def _written(directory: Path) -> set[str] | None:
+def written(directory: Path) -> set[str] | None:
     """The files that the manifest in a directory lists, None where it is not a manifest of ours."""
     path = directory / MANIFEST
     try:

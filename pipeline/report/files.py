@@ -7,7 +7,7 @@ import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from pipeline.errors import BadInput
@@ -15,11 +15,11 @@ from pipeline.errors import BadInput
 _OURS = ("verdict.json", "junit.xml", "logs")
 
 
-def check(target: Path) -> None:
-    """Raises BadInput if `target` holds something that is not an older report."""
+def check(target: Path, *, ours: Collection[str] = _OURS) -> None:
+    """Raises BadInput if `target` holds something that is not an older report, which has only `ours`."""
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise BadInput(f"{target} is not a directory", hint="name another with --report")
-    foreign = [path.name for path in target.iterdir() if path.name not in _OURS] if target.exists() else []
+    foreign = [path.name for path in target.iterdir() if path.name not in ours] if target.exists() else []
     if foreign:
         raise BadInput(
             f"{target} holds {foreign[0]!r}, which no report has", hint="name another with --report"

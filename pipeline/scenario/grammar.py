@@ -250,5 +250,6 @@ CheckId = Annotated[
         "viable[01:00.0]",
     ),
 ]
+FindingCode = Annotated[str, Text(r"^DB[0-9]{3}$", "the code of a finding", "DB101")]
 Year = Annotated[int, Field(ge=2019, le=2099)]
 BootOrder = Annotated[int, Field(ge=1, le=9, description="place in the boot order, 1 first")]

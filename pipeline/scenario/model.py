@@ -12,6 +12,7 @@ from pipeline.scenario.grammar import (
     BootOrder,
     CheckId,
     CpuModel,
+    FindingCode,
     HookName,
     InterfaceName,
     KernelParameter,
@@ -162,6 +163,13 @@ class Failing(Part):
     because: Prose
 
 
+class Known(Part):
+    """A finding of lint that the owner knows of, and why it stays."""
+
+    finding: FindingCode
+    because: Prose
+
+
 class Expect(Part):
     """What the owner knows of the machine and wants proven instead of the predicted."""
 
@@ -170,6 +178,9 @@ class Expect(Part):
     )
     failing: tuple[Failing, ...] = Field(
         (), description="checks that must fail: a scenario that shows a mistake; `verify --all` compares"
+    )
+    findings: tuple[Known, ...] = Field(
+        (), description="findings of lint that are known and stay; `faults` compares"
     )
 
 

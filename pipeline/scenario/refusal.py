@@ -16,18 +16,25 @@ _SHOWN_ERRORS = 6
 _KEYS = "the keys are in scenarios/scenario.schema.json (an editor completes from it) and docs/scenario.md"
 
 
-def refusal(error: ValidationError, source: Source) -> BadInput:
-    """The first error as the message, up to five more below it, each with its place."""
+def refusal(error: ValidationError, source: Source, *, what: str = "scenario", keys: str = _KEYS) -> BadInput:
+    """The first error as the message, up to five more below it, each with its place.
+
+    `what` is what was read, `keys` says where its keys are listed.
+    """
     details = sorted(_causes(error.errors(include_url=False)), key=lambda one: _order(one, source))
     first = details[0]
     more = []
     for one in details[1:_SHOWN_ERRORS]:
-        allowed = _allowed(one)
-        more.append(f"{source.place(_path(one))}: {_message(one)}" + (f"; {allowed}" if allowed else ""))
+        allowed = _allowed(one, keys)
+        more.append(
+            f"{source.place(_path(one))}: {_message(one, what)}" + (f"; {allowed}" if allowed else "")
+        )
     if len(details) > _SHOWN_ERRORS:
         more.append(f"and {len(details) - _SHOWN_ERRORS} more")
     return BadInput(
-        "\n".join([_message(first), *more]), place=source.place(_path(first)), hint=_allowed(first)
+        "\n".join([_message(first, what), *more]),
+        place=source.place(_path(first)),
+        hint=_allowed(first, keys),
     )
 
 
@@ -54,17 +61,18 @@ def _path(detail: ErrorDetails) -> Path:
 
 
 def _location(detail: ErrorDetails) -> Path:
-    """The keys and indices as written: without the tags that say which kind of entry was tried."""
-    return tuple(step for step in detail["loc"] if step not in {FUNCTION_TAG, BRIDGE_TAG})
+    """The keys and indices as written: without the tags that say which kind of entry was tried, or that a key was."""
+    steps = tuple(step for step in detail["loc"] if step not in {FUNCTION_TAG, BRIDGE_TAG})
+    return steps[:-1] if steps[-1:] == ("[key]",) and detail["type"] == GRAMMAR_ERROR else steps
 
 
-def _message(detail: ErrorDetails) -> str:
-    name = ".".join(_step(step) for step in _location(detail)) or "the scenario"
+def _message(detail: ErrorDetails, what: str) -> str:
+    name = ".".join(_step(step) for step in _location(detail)) or f"the {what}"
     match detail["type"]:
         case "missing":
             return f"{name} is missing"
         case "extra_forbidden" | "invalid_key":
-            return f"{name} is not a key that a scenario has"
+            return f"{name} is not a key that a {what} has"
         case "value_error":
             return f"{name}: {detail['msg'].removeprefix('Value error, ')}"
         case _:
@@ -88,7 +96,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
-def _allowed(detail: ErrorDetails) -> str:
+def _allowed(detail: ErrorDetails, keys: str) -> str:
     context = detail.get("ctx", {})
     match detail["type"]:
         case kind if kind == GRAMMAR_ERROR:
@@ -112,6 +120,6 @@ def _allowed(detail: ErrorDetails) -> str:
         case "too_long":
             return f"allowed: a list of at most {context['max_length']}"
         case "extra_forbidden" | "missing" | "invalid_key":
-            return _KEYS
+            return keys
         case _:
             return ""

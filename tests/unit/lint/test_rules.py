@@ -49,8 +49,17 @@ def brief(findings: tuple[Finding, ...]) -> list[tuple[str, str, str]]:
 
 INTEL = "host.cpu.vendor=intel"
 MODULES = "host.initramfs.modules"
+SOFTDEPS = "host.vfio.softdeps=false"
 GROUPS = "expect.groups"
 DEVICES = "guest.host_devices"
+
+
+def test_a_softdep_holds_back_a_driver_that_comes_first() -> None:
+    (one,) = found("rx560", f"{MODULES}=[amdgpu, vfio_pci]")
+    assert (one.code, one.severity) == ("DB203", Severity.NOTE)
+    assert one.found == "amdgpu comes before vfio_pci in MODULES; a softdep keeps it from 01:00.0"
+    assert "the softdep of amdgpu loads vfio-pci before it" in one.why
+
 
 FIRING = [
     (
@@ -98,12 +107,18 @@ FIRING = [
     ),
     ([f"{MODULES}=[]"], [("DB202", "error", "vfio_pci is not in MODULES")]),
     (
-        [f"{MODULES}=[amdgpu, vfio_pci]"],
-        [("DB203", "error", "amdgpu comes before vfio_pci in MODULES and takes 01:00.0")],
+        [f"{MODULES}=[amdgpu, vfio_pci]", SOFTDEPS],
+        [
+            ("DB203", "error", "amdgpu comes before vfio_pci in MODULES and takes 01:00.0"),
+            ("DB213", "note", "no softdep loads vfio-pci before amdgpu, which kms puts into the image"),
+        ],
     ),
     (
-        [f"{MODULES}=[snd-hda-intel, vfio-pci]"],
-        [("DB203", "error", "snd-hda-intel comes before vfio_pci in MODULES and takes 01:00.1")],
+        [f"{MODULES}=[snd-hda-intel, vfio-pci]", SOFTDEPS],
+        [
+            ("DB203", "error", "snd-hda-intel comes before vfio_pci in MODULES and takes 01:00.1"),
+            ("DB213", "note", "no softdep loads vfio-pci before amdgpu, which kms puts into the image"),
+        ],
     ),
     (
         ["passthrough=['06:00.0']"],
@@ -368,7 +383,7 @@ def test_rules_of_the_initramfs_speak_of_the_host_s_own_generator(
     (note,) = of(distribution)
     assert (note.code, note.severity) == ("DB303", Severity.NOTE)
     assert note.why.startswith(f"{generator} makes one image for each kernel")
-    rivals = of(distribution, f"{MODULES}=[amdgpu, vfio_pci, vfio_virqfd]")
+    rivals = of(distribution, f"{MODULES}=[amdgpu, vfio_pci, vfio_virqfd]", SOFTDEPS)
     assert {one.code: one.severity for one in rivals} == {
         "DB201": Severity.NOTE,
         "DB203": Severity.ERROR,

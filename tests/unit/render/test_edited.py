@@ -54,6 +54,23 @@ def test_a_name_that_cannot_be_in_a_bundle_is_bad_input(tmp_path: Path) -> None:
         edited(BUNDLE, tmp_path)
 
 
+def test_what_was_removed_from_the_output_of_a_build_is_not_there(tmp_path: Path) -> None:
+    rendered = Bundle(
+        files={**BUNDLE.files, "manifest.json": b'{"tool": {"name": "dryboot"}, "files": FILES}'}
+    )
+    listed = b'{"etc/default/grub": {}, "libvirt/win10.xml": {}, "apply.md": {}}'
+    manifest = rendered.files["manifest.json"].replace(b"FILES", listed)
+    write(tmp_path, "libvirt/win10.xml", b"<domain/>")
+    assert edited(rendered, tmp_path)[1] == ()  # a few files of one's own: the others stay
+    write(tmp_path, "manifest.json", manifest)
+    found, changed = edited(rendered, tmp_path)
+    assert changed == ("etc/default/grub",)
+    assert "etc/default/grub" not in found.files
+    (tmp_path / "libvirt/win10.xml").unlink()
+    with pytest.raises(BadInput, match=r"has no libvirt/win10\.xml"):
+        edited(rendered, tmp_path)
+
+
 def test_a_program_that_is_not_executable_is_edited(tmp_path: Path) -> None:
     hook, script = "etc/libvirt/hooks/qemu.d/win10-passthrough", "etc/grub.d/42_without_passthrough"
     bundle = Bundle(files={hook: b"#!/bin/sh\n", script: b"#!/bin/sh\n"})

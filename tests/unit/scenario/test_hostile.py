@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from pipeline.errors import BadInput
 from pipeline.scenario import Scenario, loads, schema
-from pipeline.scenario.loader import SHIPPED, _plain
+from pipeline.scenario.document import plain
+from pipeline.scenario.loader import SHIPPED
 from pipeline.scenario.refusal import _path
 
 TEXT = (SHIPPED / "rx560.yaml").read_text(encoding="utf-8")
@@ -41,6 +42,7 @@ EXTRA = [
     "guest.host_devices=[{source: '01:00.0'}]",
     "expect.groups=[['01:00.0', '01:00.1']]",
     "expect.failing=[{check: 'viable[01:00.0]', because: a disk}]",
+    "expect.findings=[{finding: DB504, because: a disk}]",
     "guest.disk.format=raw",
     "guest.disk.bus=sata",
     "guest.network.model=virtio",
@@ -106,7 +108,7 @@ COMMA_IS_FINE = {("host", "kernel_parameters")} | NAMES
 EMPTY_IS_FINE = {("host", "cpu", "model")} | NAMES
 
 # Free text, which is put nowhere but into JSON.
-PROSE = {("description",), ("expect", "failing", "because")}
+PROSE = {("description",), ("expect", "failing", "because"), ("expect", "findings", "because")}
 
 Path = tuple[str | int, ...]
 
@@ -131,7 +133,7 @@ def changed(node: Any, path: Path, value: str) -> Any:
     return tuple(changed(one, path[1:], value) if index == path[0] else one for index, one in enumerate(node))
 
 
-TREE = _plain(loads(TEXT, file="s.yaml", settings=EXTRA).source.tree)
+TREE = plain(loads(TEXT, file="s.yaml", settings=EXTRA).source.tree)
 LEAVES = leaves(TREE)
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import BadInput
 from pipeline.scenario import Loaded, find, load, loads, read
-from pipeline.scenario.loader import SHIPPED, SIZE_LIMIT
+from pipeline.scenario.document import SIZE_LIMIT
+from pipeline.scenario.loader import SHIPPED
 
 TEXT = (SHIPPED / "rx560.yaml").read_text(encoding="utf-8")
 
