@@ -74,7 +74,7 @@ def test_a_name_is_one_printable_line(tmp_path: Path) -> None:
     assert pci_ids.device(IdPair.parse("10de:1b81"), paths=(broken,)) is None
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 @given(
     content=st.lists(
         st.sampled_from([b"10de", b"  ", b"\t", b"\n", b"C 03", b"1b80", b"\x00", b"\xff", b"#", b"x"])

@@ -108,14 +108,14 @@ def test_what_is_no_mapping_is_refused() -> None:
         loads("- 1", file="f.yaml")
 
 
-@hypothesis_settings(max_examples=200, deadline=None)
+@hypothesis_settings(max_examples=200)
 @given(st.text(max_size=200) | st.binary(max_size=100).map(lambda data: data.decode("latin-1")))
 def test_broken_texts_only_give_bad_input(text: str) -> None:
     with pytest.raises(BadInput):
         loads(text, file="f.yaml")
 
 
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=150)
 @given(st.integers(0, len(TEXT)), st.integers(0, 12), st.text(max_size=6))
 def test_damaged_faults_are_read_or_refused(at: int, cut: int, put: str) -> None:
     try:

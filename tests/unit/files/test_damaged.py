@@ -137,13 +137,13 @@ def test_what_is_wrong_is_said(path: str, kind: str, part: str) -> None:
     assert [one.place.file for one in unread if part in one.what] == [f"m/{path}"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(sorted(FILES)), st.binary(max_size=300))
 def test_arbitrary_bytes(path: str, data: bytes) -> None:
     read(path, data)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(sorted(FILES)), st.data())
 def test_arbitrary_changes(path: str, data: st.DataObject) -> None:
     content = FILES[path].encode()

@@ -373,14 +373,14 @@ def test_large_but_harmless():
     assert len(read.host_devices) == 1200
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(TOKENS | st.binary(max_size=3), max_size=30).map(b"".join))
 @example(b"")
 def test_arbitrary_bytes(data):
     answers(data)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(mutated())
 def test_mutated_domains(data):
     for one in answers(data) or ():

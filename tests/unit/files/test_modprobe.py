@@ -85,7 +85,7 @@ def test_a_line_that_modprobe_does_not_know() -> None:
     assert [str(one.place) for one in setup.unread] == ["m/etc/modprobe.d/a.conf:1:1"]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.from_regex(r"[0-9a-f]{4}:[0-9a-f]{4}", fullmatch=True), min_size=1, max_size=5),
     st.sampled_from(["", "\\\n", "# x\n", "\n\n"]),

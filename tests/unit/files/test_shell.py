@@ -243,7 +243,7 @@ scripts = st.lists(
 ).map(lambda lines: "".join("".join(line) for line in lines) + "\n")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(scripts)
 def test_agrees_with_bash(tmp_path: Path, script: str) -> None:
     """What is known is what bash has; what is not known was noted."""
@@ -269,7 +269,7 @@ def test_most_of_what_is_generated_is_known() -> None:
     """So that the comparison is one."""
     counts = []
 
-    @settings(max_examples=100, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=100, database=None, derandomize=True)
     @given(scripts)
     def count(script: str) -> None:
         counts.append(len(list(known(script))))
@@ -278,7 +278,7 @@ def test_most_of_what_is_generated_is_known() -> None:
     assert sum(counts) > len(counts) / 2
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.one_of(plain, quoted.filter(lambda text: text.split() == [text])), min_size=1, max_size=5))
 def test_a_word_stands_at_its_place(words: list[str]) -> None:
     script = "# c\n  A=(" + " ".join(f"'{one}'" for one in words) + ')\nB="' + " ".join(words) + '"\n'
@@ -293,7 +293,7 @@ def test_a_word_stands_at_its_place(words: list[str]) -> None:
             assert line[one.place.column - 1 :].startswith(one.value)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(st.sampled_from("AB=+()'\"\\$`{}[];&|<>#~!? \n\tifndo“”"), max_size=60))
 def test_nothing_is_raised(script: str) -> None:
     Run(script)

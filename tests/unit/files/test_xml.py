@@ -65,7 +65,7 @@ def elements(draw, depth=3):
     return element
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(elements())
 def test_every_place_points_at_the_element(tree):
     from lxml import etree

@@ -141,7 +141,7 @@ def test_where_a_function_stands() -> None:
     assert [(one.line, one.column) for one in parse(lines(LOOP)).devices] == [(1, 15), (2, 16), (3, 16)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.tuples(
@@ -167,7 +167,7 @@ def test_what_is_written_is_read(devices: list[tuple[Address, IdPair, str]]) -> 
     ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.text(st.sampled_from("01:.f [](VGAIOMU Grouprev\tSlot:Class"), max_size=60), max_size=10))
 def test_nothing_is_raised(text: list[str]) -> None:
     assert isinstance(parse(text), lspci.Listing)

@@ -355,7 +355,7 @@ def numbered_depth_first(found: Board) -> dict[str, int]:
 
 
 @given(boards(downstream_acs=False))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_every_bridge_gets_its_bus_or_the_board_is_refused(shape) -> None:
     wanted = plan_of(Numbered().scenario(shape))
     try:

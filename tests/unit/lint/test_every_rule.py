@@ -105,7 +105,7 @@ CHANGES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.sampled_from(range(len(CHANGES))), max_size=6, unique=True), st.sampled_from(names()))
 def test_rules_take_every_set_up(chosen: list[int], name: str) -> None:
     setup: Setup = of(name)

@@ -428,7 +428,7 @@ def test_nothing_known_but_the_domain_is_enough(name: str) -> None:
     assert [str(one) for one in lint(setup) if one.severity is not Severity.NOTE] == []
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(mutated())
 def test_rules_take_every_domain(data: bytes) -> None:
     try:

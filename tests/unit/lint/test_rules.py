@@ -353,7 +353,7 @@ MACHINES = st.sampled_from(
 SETTINGS = st.lists(st.sampled_from([one for settings, _ in FIRING for one in settings]), max_size=5)
 
 
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=40)
 @given(SETTINGS, QEMUS, MACHINES)
 def test_rules_take_every_scenario(settings: list[str], qemu: str, machine: str) -> None:
     try:

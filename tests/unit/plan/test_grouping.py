@@ -141,7 +141,7 @@ def test_how_two_members_came_together() -> None:
 
 
 @given(boards(downstream_acs=True))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_every_board(shape: tuple[Slot, ...]) -> None:
     topology = plan_of(Numbered().scenario(shape)).topology
     grouping = predict(topology)

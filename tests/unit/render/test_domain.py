@@ -156,7 +156,7 @@ def test_identities_follow_scenario_and_guest(plan):
 
 
 @given(name=held, path=held, bridge=held)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_hostile_text_comes_back_from_a_parser(plan, name, path, bridge):
     disk = replace(plan.guest.disks[0], path=path)
     guest = replace(plan.guest, name=name, disks=(disk,), bridge=bridge, loader=path)

@@ -27,7 +27,7 @@ def run(shell: str, script: str) -> list[str]:
 @pytest.mark.parametrize("shell", ["sh", "bash"])
 @given(values=st.lists(text, min_size=1, max_size=20))
 @example(values=HOSTILE)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_sh_gives_the_value_back(shell, values):
     lines = [f"V{number}={environment.sh(value)}" for number, value in enumerate(values)]
     lines += [f"printf '%s\\0' \"$V{number}\"" for number in range(len(values))]
@@ -37,7 +37,7 @@ def test_sh_gives_the_value_back(shell, values):
 @given(values=st.lists(text, min_size=1, max_size=20))
 @example(values=HOSTILE)
 @example(values=["vfio_virqfd?"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_bash_words_give_the_array_back(values):
     script = f"A=({environment.bash_words(values)})\nprintf '%s\\0' \"${{A[@]}}\""
     assert run("bash", script) == values

@@ -357,7 +357,7 @@ def hostile(guest: str, unit: str) -> Plan:
 
 
 @given(guest=text, unit=text)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_hostile_names_come_back_as_they_are(tmp_path: Path, guest: str, unit: str) -> None:
     script = host_files(hostile(guest, unit))["etc/libvirt/hooks/qemu.d/win10-passthrough"].decode()
     head = script.partition("\nsys=/sys\n")[0]

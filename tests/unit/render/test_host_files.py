@@ -33,7 +33,7 @@ def test_grub_gets_the_parameters_of_the_plan(plan, tmp_path):
 
 
 @given(values=st.lists(text, min_size=1, max_size=3))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_hostile_parameters_are_refused_or_come_back(plan, with_host, tmp_path, values):
     try:
         grub = host_files(with_host(plan, "kernel_parameters", values))["etc/default/grub"]
@@ -43,7 +43,7 @@ def test_hostile_parameters_are_refused_or_come_back(plan, with_host, tmp_path, 
 
 
 @given(values=st.lists(text, min_size=1, max_size=5))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_hostile_modules_and_hooks_come_back(plan, with_host, tmp_path, values):
     changed = with_host(with_host(plan, "modules", values), "hooks", values)
     conf = host_files(changed)["etc/mkinitcpio.conf"]

@@ -166,7 +166,7 @@ def test_only_mkinitcpio_reads_a_hyphen_as_it_is() -> None:
 
 
 @given(values=st.lists(text, min_size=1, max_size=3))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.parametrize("name", ["debian", "debian dracut"])
 def test_hostile_modules_are_refused_or_come_back(name, with_host, tmp_path, values):
     plan = with_host(made(name), "modules", values)

@@ -59,6 +59,6 @@ def test_any_observed_text_gives_a_document_that_can_be_read(said, text: str) ->
 
 
 @given(st.text(st.characters(codec=None), max_size=20))
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_fault_gives_a_document_that_can_be_read(lab_fault, text: str) -> None:
     etree.fromstring(junit.data(replace(lab_fault, fault=f"fault {text}")))

@@ -240,19 +240,19 @@ def _bad_or_loaded(text: str, *settings: str) -> None:
 CHARACTERS = st.sampled_from("abx01: -[]{}#&*!|>'\"%@`\n\t,?<=~\\\u2028\x85\ud800é")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.one_of(st.text(max_size=60), st.text(alphabet=CHARACTERS, max_size=60)))
 def test_any_text_is_loaded_or_refused(text: str) -> None:
     _bad_or_loaded(text)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, len(TEXT)), st.integers(0, 12), st.text(alphabet=CHARACTERS, max_size=12))
 def test_any_change_of_a_scenario_is_loaded_or_refused(start: int, length: int, new: str) -> None:
     _bad_or_loaded(TEXT[:start] + new + TEXT[start + length :])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.sampled_from(
         ["guest.name", "guest", "host.vfio.ids.0", "passthrough.0", "board.root_ports.0.functions"]
@@ -263,7 +263,7 @@ def test_any_setting_is_applied_or_refused(key: str, value: str) -> None:
     _bad_or_loaded(TEXT, f"{key}={value}")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(raw=st.binary(max_size=80))
 def test_any_bytes_are_loaded_or_refused(tmp_path: Path, raw: bytes) -> None:
     path = tmp_path / "s.yaml"

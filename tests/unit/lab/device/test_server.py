@@ -92,7 +92,7 @@ def test_only_the_owner_may_open_the_sockets(server: Served) -> None:
         assert server.socket(name).stat().st_mode & 0o077 == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(greeted=st.booleans(), messages=st.lists(GARBAGE, min_size=1, max_size=4), fds=st.integers(0, 2))
 def test_garbage_never_ends_it(server: Served, greeted: bool, messages: list[bytes], fds: int) -> None:
     given = memfds(fds)

@@ -251,7 +251,7 @@ def test_a_file_cannot_ask_for_input(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.from_regex(r"\A[0-9a-z_.-]{1,6}\.conf\Z"), max_size=6))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_drop_ins_in_any_order_of_listing_come_in_one(names: list[str]) -> None:
     def without_zeros(name: str) -> str:
         return re.sub(r"(?<![0-9])0+(?=[0-9])", "", name)

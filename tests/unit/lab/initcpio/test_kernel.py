@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipeline.lab.initcpio.kernel import release_of
 from tests.initcpio_trees import bzimage
 
-FILES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+FILES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def read(tmp_path: Path, data: bytes) -> str:

@@ -42,7 +42,7 @@ def test_links_in_a_circle_are_an_error(tmp_path: Path) -> None:
 PATHS = st.lists(st.sampled_from(["a", "b", "c", "..", "."]), min_size=1, max_size=4).map("/".join)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.sampled_from("abc"), PATHS | PATHS.map("/{}".format), max_size=3), PATHS)
 def test_nothing_is_outside(
     tmp_path_factory: pytest.TempPathFactory, links: dict[str, str], path: str
