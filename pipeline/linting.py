@@ -95,6 +95,7 @@ def _fix(
     one: Input, setup: Setup, found: tuple[Finding, ...], console: Console, ask: Ask
 ) -> tuple[Setup, tuple[Finding, ...]]:
     from pipeline import mend
+    from pipeline.lint import afterwards
     from pipeline.report import diff
 
     made = mending(one, found)
@@ -117,6 +118,9 @@ def _fix(
     for file, copy in zip(targets, copies, strict=True):
         _say(console, f"the old {file} is kept as {copy}")
     after = one.setup({})
+    needed = afterwards.commands(after, targets)
+    if needed:
+        _say(console, f"for the change to take effect, run: {'; '.join(needed)}")
     return after, lint(after)
 
 

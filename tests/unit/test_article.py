@@ -55,8 +55,10 @@ def test_the_article_s_machine(tmp_path: Path) -> None:
     assert status == 1
     for place, finding in MENDED.items():
         assert [one for one in said if one.startswith(f"{tmp_path}/{place}") and finding in one], place
-    status, _ = lint(tmp_path, "--fix", "--yes")
+    status, said = lint(tmp_path, "--fix", "--yes")
     assert status == 0
+    (needed,) = [one for one in said if one.startswith("for the change to take effect, run: ")]
+    assert "mkinitcpio -P; grub-mkconfig -o /boot/grub/grub.cfg; virsh define " in needed
     status, said = lint(tmp_path)
     assert status == 0
     assert [one for one in said if one.startswith(f"{tmp_path}: 0 errors, 0 warnings, ")]
