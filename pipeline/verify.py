@@ -220,7 +220,6 @@ def _host_and_guest(
         expectations = [
             one for one in plan.expectations if one.stage is Stage.HOST and one.check not in _BEFORE_THE_HOST
         ]
-        guest.warm_up(l1.shell)
         with run.timed("host checks"):
             visitor = testinfra.get_host(f"paramiko://root@127.0.0.1:{l1.port}")
             visitor.backend.client = l1.shell.client
@@ -235,6 +234,7 @@ def _host_and_guest(
         lab_domain = domain.for_lab(domain_xml, accelerator=chosen.l2)
         run.replacements = lab_domain.replacements
         with run.timed("guest stage"):
+            guest.warm_up(l1.shell)
             seen = guest.run_guest(plan, lab_domain, l1.shell, accelerator=chosen.l2, progress=listener.step)
         run.checks += seen.checks
         run.logs |= seen.logs

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pipeline.errors import LabFault
 from pipeline.lab import payload
 from pipeline.lab.domain import LabDomain
+from pipeline.lab.shape import AFTERWARDS
 from pipeline.lab.shell import Done, Shell
 from pipeline.pci import Address
 from pipeline.plan.model import Check, Expectation, Plan, Stage
@@ -32,8 +33,13 @@ class GuestRun:
 
 
 def warm_up(shell: Shell) -> None:
-    """Let libvirt probe its QEMU in the background while the host is checked; it takes seconds under TCG."""
-    shell.run("(virsh domcapabilities --virttype qemu >/dev/null 2>&1 &) ; true")
+    """Make the device nodes that a guest may need, and let libvirt probe its QEMU in the background.
+
+    Both take seconds under TCG, so they come after the host's checks, which need neither.
+    """
+    shell.run(
+        f"systemctl start {' '.join(AFTERWARDS)}; (virsh domcapabilities --virttype qemu >/dev/null 2>&1 &) ; true"
+    )
 
 
 def run_guest(
