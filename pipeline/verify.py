@@ -224,7 +224,6 @@ def _host_and_guest(
         expectations = [
             one for one in plan.expectations if one.stage is Stage.HOST and one.check not in _BEFORE_THE_HOST
         ]
-        guest.warm_up(l1.shell)
         with run.timed("host checks"):
             visitor = testinfra.get_host(f"paramiko://root@127.0.0.1:{l1.port}")
             visitor.backend.client = l1.shell.client
@@ -242,6 +241,7 @@ def _host_and_guest(
         if plan.host.handover:
             watch = Watcher(visitor, plan.expectations, before=l1.shell.run(handover.SCRIPT).out)
         with run.timed("guest stage"):
+            guest.warm_up(l1.shell)
             seen = guest.run_guest(
                 plan,
                 lab_domain,

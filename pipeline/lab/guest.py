@@ -11,6 +11,7 @@ from typing import Protocol
 from pipeline.errors import LabFault
 from pipeline.lab import payload
 from pipeline.lab.domain import LabDomain
+from pipeline.lab.shape import LEFT_FOR_THE_GUEST
 from pipeline.lab.shell import Done, Shell
 from pipeline.pci import Address
 from pipeline.plan.handover_expectations import TAG
@@ -45,8 +46,12 @@ class Watch(Protocol):
 
 
 def warm_up(shell: Shell) -> None:
-    """Let libvirt probe its QEMU in the background while the host is checked; it takes seconds under TCG."""
-    shell.run("(virsh domcapabilities --virttype qemu >/dev/null 2>&1 &) ; true")
+    """Make the device nodes that a guest may need, and let libvirt probe its QEMU in the background.
+
+    Both take seconds under TCG, so they come after the host's checks, which need neither.
+    """
+    probe = "(virsh domcapabilities --virttype qemu >/dev/null 2>&1 &)"
+    shell.run(f"systemctl start {' '.join(LEFT_FOR_THE_GUEST)}; {probe} ; true")
 
 
 def run_guest(

@@ -36,6 +36,7 @@ BOOT_SECONDS = {"tcg": 240, "kvm": 90}
 _GRUB_SECONDS = 30
 # What comes after the line that names the cause.
 _LAST_WORDS = 1.0
+_LOOK_SECONDS = 0.1
 
 
 class HostDoesNotBoot(Exception):
@@ -245,19 +246,21 @@ def _log_in(
         if server.poll() is not None:
             raise LabFault("the server of the emulated functions has ended")
         now = time.monotonic()
-        if len(text) != said:
+        grown = len(text) != said
+        if grown:
             said, quiet_since = len(text), now
         if cause := console.fault(text):
             raise LabFault(cause)
         stuck = console.grub_error(text) if now - quiet_since > _GRUB_SECONDS else ""
-        if cause := console.failure(text) or (stuck and f"GRUB stopped: {stuck}"):
+        # The whole of a long console takes its time to read, and the processor is busy.
+        if cause := (grown and console.failure(text)) or (stuck and f"GRUB stopped: {stuck}"):
             time.sleep(_LAST_WORDS)
             raise HostDoesNotBoot(f"{cause}\nthe end of its console:\n{console.last_lines(_console(vm))}")
         vm.check()
         if now > deadline:
             end = console.last_lines(text)
             raise LabFault(f"the host was not up in time; the end of its console:\n{end}")
-        time.sleep(0.2)
+        time.sleep(_LOOK_SECONDS)
     return _connect(port, prepared)
 
 

@@ -14,34 +14,27 @@ from pipeline.plan.model import Plan
 
 # Without one systemd takes this for the first boot and presets its units.
 _MACHINE_ID = b"64727962647279626472796264727962\n"
+# Said on the serial line: a connection tried too early waits for retransmissions of QEMU's network stack.
+READY = "DRYBOOT-READY"
+# Each process that systemd starts is one more that an emulated processor starts slowly, so there is but one; and ssh,
+# which waits for no address, starts while udev still looks for the card.
 _NETWORK_UNIT = """[Unit]
-Description=The address that the lab forwards to
+Description=The address that the lab forwards to, and the word that ssh answers there
 DefaultDependencies=no
 BindsTo=sys-subsystem-net-devices-{interface}.device
-After=sys-subsystem-net-devices-{interface}.device
-Before=network.target ssh.service
+After=sys-subsystem-net-devices-{interface}.device ssh.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/usr/sbin/ip address add 10.0.2.15/24 dev {interface}
-ExecStart=/usr/sbin/ip link set {interface} up
-[Install]
-WantedBy=multi-user.target
-"""
-# Said on the serial line: a connection tried too early waits for retransmissions of QEMU's network stack.
-READY = "DRYBOOT-READY"
-READY_UNIT = f"""[Unit]
-Description=Tells the lab that ssh answers
-After=ssh.service dryboot-network.service
-[Service]
-Type=oneshot
-ExecStart=/usr/bin/sh -c 'echo {READY} >/dev/ttyS0'
+ExecStart=/usr/bin/sh -c '\\
+    ip address add 10.0.2.15/24 dev {interface} && ip link set {interface} up && echo {ready} >/dev/ttyS0'
 [Install]
 WantedBy=multi-user.target
 """
 # Nothing is drawn: what is proven is that it is stopped and started.
 _DISPLAY_MANAGER = """[Unit]
 Description=Stands for the host's display manager
+Before=dryboot-network.service
 [Service]
 Type=simple
 ExecStart=/usr/bin/sleep infinity
@@ -51,7 +44,7 @@ WantedBy=multi-user.target
 # A frame buffer in memory, for the one that the card's own driver makes on the host; its consoles come back.
 _SCREEN_UNIT = """[Unit]
 Description=Stands for the frame buffer of the card's driver
-Before=dryboot-ready.service
+Before=dryboot-network.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
@@ -59,6 +52,22 @@ ExecStart=/usr/sbin/modprobe vfb vfb_enable=1
 [Install]
 WantedBy=multi-user.target
 """
+# The daemon tells of a wrong configuration itself.
+_SSH_DROP_IN = b"[Service]\nExecStartPre=\n"
+# What the host's checks do not look at. systemd takes a link to /dev/null in .wants for none (src/core/load-dropin.c);
+# the packages' own links stay, for an initramfs may be made with them. The guest stage starts
+# LEFT_FOR_THE_GUEST.
+LEFT_FOR_THE_GUEST = (
+    "kmod-static-nodes.service",
+    "systemd-tmpfiles-setup-dev.service",
+    "systemd-tmpfiles-setup.service",
+)
+_NOT_WANTED = {"sysinit.target": LEFT_FOR_THE_GUEST, "multi-user.target": ("dbus.service",)}
+# A host that hands its card over later keeps these: its hook writes to the journal.
+_JOURNAL = {
+    "sysinit.target": ("systemd-journald.service",),
+    "sockets.target": ("systemd-journald.socket", "systemd-journald-dev-log.socket"),
+}
 _OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 _OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 _GRUB_FOLDER = "/boot/grub"
@@ -86,7 +95,7 @@ def shape(plan: Plan, image: HostImage) -> dict[str, Put]:
     facts = plan.host.distribution.at(image.release)
     release = "".join(f"{key}={shlex.quote(value)}\n" for key, value in facts.os_release.items())
     links = {facts.ovmf_code: _OVMF_CODE, facts.ovmf_vars: _OVMF_VARS, **_grub_names(facts)}
-    unit = _NETWORK_UNIT.format(interface=NETWORK_INTERFACE)
+    unit = _NETWORK_UNIT.format(interface=NETWORK_INTERFACE, ready=READY)
     units = "/etc/systemd/system"
     found = {
         "/usr/lib/os-release": Put(data=release.encode()),
@@ -94,9 +103,14 @@ def shape(plan: Plan, image: HostImage) -> dict[str, Put]:
         facts.kernel_image: Put(data=image.kernel.read_bytes()),
         **{path: Put(link=target) for path, target in links.items() if path != target},
         f"{units}/dryboot-network.service": Put(data=unit.encode()),
-        f"{units}/dryboot-ready.service": Put(data=READY_UNIT.encode()),
+        f"{units}/ssh.service.d/dryboot.conf": Put(data=_SSH_DROP_IN),
         f"{units}/multi-user.target.wants/dryboot-network.service": Put(link="../dryboot-network.service"),
-        f"{units}/multi-user.target.wants/dryboot-ready.service": Put(link="../dryboot-ready.service"),
+        **{
+            f"{units}/{target}.wants/{unwanted}": Put(link="/dev/null")
+            for wants in (_NOT_WANTED, {} if plan.host.handover else _JOURNAL)
+            for target, several in wants.items()
+            for unwanted in several
+        },
     }
     for name, text in _screen(plan):
         found[f"{units}/{name}"] = Put(data=text.encode())

@@ -36,9 +36,12 @@ load_one_by_one() {
         /usr/bin/modprobe -qb "$module"
     done
 }
+# Without what comes after the PCI functions (/sys/devices/system and virtual) and has neither a driver to load nor a
+# rule in the image: terminals, blocks of memory. Nothing waits for it.
 trigger() {
     udevadm trigger --action=add --type=subsystems
-    udevadm trigger --action=add --type=devices
+    udevadm trigger --action=add --type=devices --subsystem-nomatch=tty --subsystem-nomatch=memory \
+        --subsystem-nomatch=mem --subsystem-nomatch=vc --subsystem-nomatch=workqueue
 }
 
 [ "$start" = base ] || /usr/lib/systemd/systemd-udevd --daemon --resolve-names=never

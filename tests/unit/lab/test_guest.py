@@ -8,6 +8,7 @@ import pytest
 from pipeline.errors import LabFault
 from pipeline.lab.domain import LabDomain
 from pipeline.lab.guest import run_guest, warm_up
+from pipeline.lab.shape import LEFT_FOR_THE_GUEST
 from pipeline.lab.shell import Done
 from pipeline.plan import resolve
 from pipeline.plan.model import AFTERWARDS, WHILE_RUNNING, Check, Stage
@@ -209,10 +210,12 @@ def test_a_function_that_the_domain_does_not_have_is_not_seen() -> None:
     assert set(failed(checks)) == {"guest-function[01:00.1]", "guest-port[01:00.1]"}
 
 
-def test_warming_up_waits_for_nothing() -> None:
+def test_warming_up_waits_for_the_device_nodes_and_not_for_libvirt() -> None:
     shell = Shell()
     warm_up(shell)
-    assert shell.commands[0].startswith("(") and "&)" in shell.commands[0]
+    nodes, _, background = shell.commands[0].partition("; ")
+    assert nodes.split() == ["systemctl", "start", *LEFT_FOR_THE_GUEST]
+    assert background.startswith("(virsh ") and "&)" in background
 
 
 LATER = resolve(read("single-gpu"))

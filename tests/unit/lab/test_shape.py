@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pipeline.lab.board import NETWORK_INTERFACE
 from pipeline.lab.image import HostImage
 from pipeline.lab.overlay import Put
-from pipeline.lab.shape import READY, access, removals, shape
+from pipeline.lab.shape import LEFT_FOR_THE_GUEST, READY, access, removals, shape
 from pipeline.lab.shell import KeyPair
 from pipeline.plan import Plan, resolve
 from pipeline.scenario import read
@@ -40,8 +42,36 @@ def test_the_host_has_the_names_and_paths_of_its_distribution(image: HostImage) 
     assert b"NAME='Manjaro Linux'\n" in found["/usr/lib/os-release"].data
     assert found["/boot/vmlinuz-6.12-x86_64"].data == b"kernel"
     assert found["/usr/share/edk2/x64/OVMF_CODE.4m.fd"].link == "/usr/share/OVMF/OVMF_CODE_4M.fd"
-    assert READY.encode() in found["/etc/systemd/system/dryboot-ready.service"].data
     assert not [path for path in found if "ssh_host" in path]
+
+
+def test_the_host_tells_that_it_is_ready_when_ssh_runs_and_the_address_is_there(image: HostImage) -> None:
+    unit = shape(plan("rx560"), image)["/etc/systemd/system/dryboot-network.service"].data.decode()
+    after = next(line for line in unit.splitlines() if line.startswith("After="))
+    assert after == f"After=sys-subsystem-net-devices-{NETWORK_INTERFACE}.device ssh.service"
+    command = unit.partition("ExecStart=")[2].partition("[Install]")[0].replace("\\\n", "")
+    program, _, script = shlex.split(command)
+    assert program == "/usr/bin/sh"
+    steps = [" ".join(step.split()) for step in script.split("&&")]
+    assert steps == [
+        f"ip address add 10.0.2.15/24 dev {NETWORK_INTERFACE}",
+        f"ip link set {NETWORK_INTERFACE} up",
+        f"echo {READY} >/dev/ttyS0",
+    ]
+
+
+def test_what_comes_after_the_checks_is_not_wanted_at_boot(image: HostImage) -> None:
+    found = shape(plan("rx560"), image)
+    for unit in LEFT_FOR_THE_GUEST:
+        assert found[f"/etc/systemd/system/sysinit.target.wants/{unit}"] == Put(link="/dev/null")
+        # Wanted by nothing, and yet there to be started.
+        assert f"/etc/systemd/system/{unit}" not in found
+
+
+def test_the_journal_runs_where_a_hook_writes_to_it(image: HostImage) -> None:
+    journal = "/etc/systemd/system/sysinit.target.wants/systemd-journald.service"
+    assert journal in shape(plan("rx560"), image)
+    assert journal not in shape(plan("single-gpu"), image)
 
 
 def test_the_kernel_is_there_under_one_name(image: HostImage) -> None:
