@@ -31,17 +31,62 @@ def build(_: Context, scenario: str, output: str = "", set: Iterable[str] | None
 
 @task(
     help={
-        "scenario": "name of a shipped scenario or path of a YAML file",
-        "set": "key.key=value put over the scenario, repeatable",
-        "json": "print JSON",
+        "scenario": "name of a shipped scenario, path of a YAML file or of a directory of them, repeatable",
+        "set": "key.key=value put over the scenarios, repeatable",
+        "root": "directory that holds etc/ as it is on a machine (/ is this one)",
+        "bundle": "directory that build has written",
+        "domain": "a libvirt domain's XML, alone or with --root, repeatable",
+        "kernel": "kernel series of the machine, such as 6.12, instead of what its files say",
+        "qemu": "QEMU release of the machine, such as 11.1, instead of what its files say",
+        "lspci": "what lspci -nnk printed on the machine",
+        "format": "text, json, sarif or github (annotations of a workflow)",
+        "json": "the same as --format json",
+        "output": "where JSON or SARIF goes (default: standard output)",
+        "fix": "write what has an exact fix into the files; shows the difference and asks first",
+        "yes": "write without asking",
+        "strict": "warnings fail too",
+        "explain": "print the page of a rule, such as DB101",
     },
-    iterable=["set"],
+    iterable=["scenario", "set", "domain"],
 )
-def lint(_: Context, scenario: str, set: Iterable[str] | None = None, json: bool = False) -> None:  # noqa: A002
-    """Say what in a scenario cannot work, why, and how to mend it."""
+def lint(
+    _: Context,
+    scenario: Iterable[str] | None = None,
+    set: Iterable[str] | None = None,  # noqa: A002
+    root: str = "",
+    bundle: str = "",
+    domain: Iterable[str] | None = None,
+    kernel: str = "",
+    qemu: str = "",
+    lspci: str = "",
+    format: str = "",  # noqa: A002
+    json: bool = False,
+    output: str = "",
+    fix: bool = False,
+    yes: bool = False,
+    strict: bool = False,
+    explain: str = "",
+) -> None:
+    """Say what in a scenario, a bundle or a machine's files cannot work, why, and how to mend it."""
     from pipeline import commands
 
-    commands.end(commands.lint, scenario, set or (), json)
+    options = commands.LintOptions(
+        scenarios=tuple(scenario or ()),
+        settings=tuple(set or ()),
+        root=root,
+        bundle=bundle,
+        domains=tuple(domain or ()),
+        kernel=kernel,
+        qemu=qemu,
+        lspci=lspci,
+        format=format or ("json" if json else "text"),
+        output=output,
+        fix=fix,
+        yes=yes,
+        strict=strict,
+        explain=explain,
+    )
+    commands.end(commands.lint, options)
 
 
 @task(
@@ -127,7 +172,7 @@ def doctor(_: Context) -> None:
 
 @task(help={"runs": "how often each pair is measured", "scenario": "what is built and booted"})
 def bench(_: Context, runs: int = 3, scenario: str = "rx560") -> None:
-    """Measure build, host stage and emulated functions, each against a floor in the same run."""
+    """Measure build, lint, host stage and emulated functions, each against a floor in the same run."""
     from pipeline import commands
 
     commands.end(commands.bench, runs, scenario)
@@ -139,6 +184,14 @@ def schema(_: Context, output: str = "") -> None:
     from pipeline import commands
 
     commands.end(commands.schema, output)
+
+
+@task
+def docs(_: Context) -> None:
+    """Write docs/rules from the docstrings of the rules."""
+    from pipeline import commands
+
+    commands.end(commands.docs)
 
 
 @task(help={"vm": "also the tests that boot virtual machines (minutes)"})

@@ -70,6 +70,7 @@ def _pairs(runs: int, scenario: str) -> Sequence[Pair]:
         raise LabFault(
             "virt-install is not installed", hint="it is the floor of the first pair (package virtinst)"
         )
+    pairs.append(_lint_pair(scenario, max(runs, _BUILD_REPEATS)))
     pairs += _host_pairs(scenario, runs)
     pairs.append(_reads_pair(scenario, max(runs, _BUILD_REPEATS)))
     return pairs
@@ -122,6 +123,19 @@ def _build_pair(scenario: str, runs: int) -> Pair:
         ratio=ours / least,
         limit=1.0,
     )
+
+
+def _lint_pair(scenario: str, runs: int) -> Pair:
+    """Linting a scenario and printing what was found against loading and planning it, each as a process."""
+    load = (
+        "from pipeline import plan, scenario; from pipeline.setup.from_plan import from_plan; "
+        f"loaded = scenario.read({scenario!r}); from_plan(plan.resolve(loaded), loaded)"
+    )
+    lint = f"from pipeline import commands as c; c.lint(c.LintOptions(scenarios=({scenario!r},)))"
+    ours, least = _paired(
+        runs, lambda: _timed([sys.executable, "-c", lint]), lambda: _timed([sys.executable, "-c", load])
+    )
+    return Pair(name="lint / load", ours=ours, floor=least, unit="s", ratio=ours / least, limit=1.4)
 
 
 def _host_pairs(scenario: str, runs: int) -> Sequence[Pair]:

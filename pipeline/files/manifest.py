@@ -11,18 +11,22 @@ from pipeline.plan.model import Written
 
 FILE = "manifest.json"
 _SERIES = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}(?:\.[0-9]{1,4})?")
+_VENDOR = re.compile("amd|intel")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Assumed:
-    """The manifest's `assumed`, None for what it leaves out, and the scenario's name."""
+    """The manifest's `assumed`, None for what it leaves out, and the scenario's name. Memory in bytes."""
 
     name: str | None = None
     distribution: str | None = None
     year: int | None = None
     kernel: Written[str] | None = None
     qemu: Written[str] | None = None
+    cpu_vendor: str | None = None
+    threads: int | None = None
+    memory: int | None = None
 
 
 def read(reader: Reader) -> Assumed | None:
@@ -40,7 +44,6 @@ def read(reader: Reader) -> Assumed | None:
         reader.note(text.whole, "it has no `assumed`, so it is no manifest of a bundle")
         return None
     scenario = content.get("scenario")
-    year = assumed.get("year")
 
     def written(key: str) -> Written[str] | None:
         value = _matching(assumed.get(key), _SERIES)
@@ -50,10 +53,17 @@ def read(reader: Reader) -> Assumed | None:
     return Assumed(
         name=_matching(scenario.get("name"), _NAME) if isinstance(scenario, dict) else None,
         distribution=_matching(assumed.get("distribution"), _NAME),
-        year=year if isinstance(year, int) and 1990 < year < 3000 else None,
+        year=_between(assumed.get("year"), 1990, 3000),
         kernel=written("kernel"),
         qemu=written("qemu"),
+        cpu_vendor=_matching(assumed.get("cpu_vendor"), _VENDOR),
+        threads=_between(assumed.get("threads"), 1, 1 << 16),
+        memory=_between(assumed.get("memory"), 1, 1 << 60),
     )
+
+
+def _between(value: object, least: int, most: int) -> int | None:
+    return value if type(value) is int and least <= value <= most else None
 
 
 def _matching(value: object, pattern: re.Pattern[str]) -> str | None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from pipeline.errors import Place
 from pipeline.files.text import Text
-from pipeline.files.tree import LIMIT, Refused, Tree
+from pipeline.files.tree import COPY, LIMIT, Refused, Tree
 from pipeline.setup.model import Unread
 
 _FILES = 4_000
 _BYTES = 64 << 20
 _LINE = 16_384
+_COPY = re.compile(rf"{re.escape(COPY)}(?:\.[0-9]+)?$")
 _MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
@@ -47,8 +49,10 @@ class Reader:
         return Place(file=self.shown(path))
 
     def names(self, folder: str, *, end: str = "") -> tuple[str, ...]:
-        """Names in a directory that end in `end`, sorted."""
-        return tuple(name for name in self.tree.names(folder) if name.endswith(end))
+        """Names in a directory that end in `end`, sorted; without the copies of files that were mended."""
+        return tuple(
+            name for name in self.tree.names(folder) if name.endswith(end) and not _COPY.search(name)
+        )
 
     def first(self, paths: Iterable[str]) -> Text | None:
         """The first of several files that is there and can be read."""

@@ -23,7 +23,10 @@ _MOST = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """A simple command: its words with their places, those that are not known as they are written."""
+    """A simple command: its words with their places, those that are not known as they are written.
+
+    Its place is that of the program, behind sudo and the like.
+    """
 
     words: tuple[Written[str], ...]
     place: Place
@@ -35,8 +38,8 @@ class Command:
 
     @property
     def line(self) -> str:
-        """The words joined by a space, the first without its directory."""
-        return " ".join((self.name, *(one.value for one in self.words[1:])))
+        """The words joined by a space."""
+        return " ".join(one.value for one in self.words)
 
 
 def script(reader: Reader, text: Text) -> Script | None:
@@ -68,7 +71,7 @@ def commands(parsed: Script) -> Iterator[Command]:
                 words.pop(0)
         if words:
             for filled in _filled(parsed, node, words):
-                yield Command(words=tuple(filled), place=parsed.place(node))
+                yield Command(words=tuple(filled), place=filled[0].place)
 
 
 def _word(parsed: Script, node: Node) -> Written[str]:

@@ -16,6 +16,8 @@ from typing import Protocol
 from pipeline.errors import BadInput, Place
 
 LIMIT = 1 << 20
+# How the copies end that mending keeps of old files, before the number of all but the first.
+COPY = ".before-dryboot"
 _NAMES = 20_000
 _LINKS = 40
 _PARTS = 128

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from pipeline.facts import pci_ids
 from pipeline.facts.kernels import canonical
@@ -171,8 +171,23 @@ def id_of_another(setup: Setup) -> Iterator[Problem]:
             found=f"{written.value} is also the id of {names}, which the host keeps",
             why=why,
             fix=fix,
-            edits=() if twins else (remove(written),),
+            edits=(remove(written),) if not twins and _is_foreign(setup, staying) else (),
         )
+
+
+def _is_foreign(setup: Setup, staying: Sequence[Function]) -> bool:
+    """Whether it is sure that the ids are wrong about functions, not what says that they stay with the host.
+
+    A function of a card that is passed through may have been left out there. On a machine, where the domain says what
+    is passed through, the domain may be the wrong one unless both agree on something.
+    """
+    assert setup.board is not None
+    passed = setup.board.passed
+    if {one.address.slot for one in staying} & {one.address.slot for one in passed}:
+        return False
+    ids = written_ids(setup)
+    agreed = any(takes(written.value, one) for written in ids for one in passed)
+    return agreed or setup.origin is Origin.SCENARIO
 
 
 @rule("DB104", holds=_EVERY, source=_MATCH)
@@ -213,8 +228,22 @@ def id_missing(setup: Setup) -> Iterator[Problem]:
             why="vfio-pci does not take the function at boot"
             + (f"; {function.drivers[0]} does" if function.drivers else ""),
             fix=f"add {function.ids}{derived}",
-            edits=(add_after(modprobe.vfio_ids[-1], str(function.ids)),) if modprobe.vfio_ids else (),
+            edits=(add_after(modprobe.vfio_ids[-1], str(function.ids)),)
+            if modprobe.vfio_ids and _is_meant(setup, function, ids)
+            else (),
         )
+
+
+def _is_meant(setup: Setup, function: Function, ids: Iterable[Written[str]]) -> bool:
+    """Whether it is sure that a function is to be passed through, not only that a domain names it.
+
+    A domain with a wrong address names a device that the host needs, such as its disk. It is sure of a card of which
+    the ids have another function.
+    """
+    assert setup.board is not None
+    card = [one for one in setup.board.functions if one.address.slot == function.address.slot]
+    listed = any(takes(written.value, one) for written in ids for one in card)
+    return listed or setup.origin is Origin.SCENARIO
 
 
 def _bridges(board: Board) -> dict[str, Address]:

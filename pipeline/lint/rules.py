@@ -29,6 +29,7 @@ from pipeline.lint import (
     options,
     parameters,
     pinning,
+    reading,
     softdeps,
 )
 from pipeline.lint.finding import Finding
@@ -36,6 +37,7 @@ from pipeline.lint.rule import Rule
 from pipeline.setup import Setup
 
 RULES: tuple[Rule, ...] = (
+    *reading.RULES,
     *ids.RULES,
     *options.RULES,
     *blacklists.RULES,

@@ -80,6 +80,9 @@ def _manifest(plan: Plan, inputs: Inputs, made: Mapping[str, bytes]) -> bytes:
         "assumed": {
             "distribution": host.distribution.distribution,
             "year": host.year,
+            "cpu_vendor": host.cpu_vendor,
+            "threads": host.threads,
+            "memory": host.memory,
             "kernel": host.kernel,
             "qemu": host.qemu,
             "machine": plan.guest.machine.value,

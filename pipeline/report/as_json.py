@@ -71,6 +71,15 @@ def finding(one: Finding) -> dict[str, Any]:
         "why": one.why,
         "fix": one.fix,
         "source": one.source,
+        "edits": [
+            {
+                "kind": edit.kind.value,
+                "place": _place(edit.place),
+                "old": edit.old,
+                "new": edit.new,
+            }
+            for edit in one.edits
+        ],
     }
 
 

@@ -53,8 +53,12 @@ def read(name: str, *, base: FilePath | None = None, settings: Iterable[str] = (
 
     A shipped one is named relative to the checkout, so that reports do not depend on where that is.
     """
-    path = find(name, base=base)
-    return load(path, settings=settings, file=name if _is_path(name) else f"{SHIPPED.name}/{path.name}")
+    return load(find(name, base=base), settings=settings, file=called(name))
+
+
+def called(name: str) -> str:
+    """What places call the file of a scenario."""
+    return name if _is_path(name) else f"{SHIPPED.name}/{name}.yaml"
 
 
 def load(path: FilePath, *, settings: Iterable[str] = (), file: str | None = None) -> Loaded:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -233,18 +234,166 @@ def test_an_output_that_cannot_be_written_is_bad_input(tmp_path: Path, capsys, o
     assert "cannot write" in capsys.readouterr().err
 
 
+def lint(**options: object) -> int:
+    return ended(commands.lint, commands.LintOptions(**options))
+
+
 def test_lint_of_a_sound_scenario(capsys) -> None:
-    assert ended(commands.lint, "rx560", (), False) == 0
+    assert lint(scenarios=("rx560",)) == 0
     *findings, last = capsys.readouterr().out.splitlines()
     assert last == "rx560: 0 errors, 0 warnings, 1 notes"
     assert findings[0].startswith("scenarios/rx560.yaml:10:9: note DB303: ")
 
 
 def test_lint_as_json(capsys) -> None:
-    assert ended(commands.lint, "rx560", ("guest.machine=pc-q35-3.1",), True) == 1
+    assert lint(scenarios=("rx560",), settings=("guest.machine=pc-q35-3.1",), format="json") == 1
     found, note = json.loads(capsys.readouterr().out)
     assert (found["code"], found["severity"]) == ("DB602", "error")
     assert (note["code"], note["severity"]) == ("DB303", "note")
+    assert found["edits"][0]["old"] == "pc-q35-3.1"
+
+
+def test_lint_as_annotations(capsys) -> None:
+    assert lint(scenarios=("rx560", "bad-group"), format="github") == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(" ")[0] for line in lines] == ["::notice", "::error", "::notice"]
+
+
+def test_lint_as_sarif_in_a_file_has_the_fix(tmp_path: Path, capsys) -> None:
+    text = (CHECKOUT / "scenarios/rx560.yaml").read_text().replace("iommu=pt]", "amd_iommu=off]")
+    (tmp_path / "own.yaml").write_text(text)
+    assert lint(scenarios=("own.yaml",), format="sarif", output="own.sarif") == 1
+    assert capsys.readouterr() == ("", "")
+    (run,) = json.loads((tmp_path / "own.sarif").read_text())["runs"]
+    assert [one["ruleId"] for one in run["results"]] == ["DB402", "DB303"]
+    (change,) = run["results"][0]["fixes"][0]["artifactChanges"]
+    assert change["artifactLocation"]["uri"] == "own.yaml"
+    (replacement,) = change["replacements"]
+    assert (replacement["deletedRegion"]["startLine"], replacement["insertedContent"]["text"]) == (16, "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["own.sarif", "own.yaml"]
+
+
+def test_lint_of_a_directory(tmp_path: Path, capsys) -> None:
+    for number in range(3):
+        shutil.copy(CHECKOUT / "scenarios/rx560.yaml", tmp_path / f"{number}.yaml")
+    (tmp_path / "1.yaml").write_text("schema: 2\n")
+    assert lint(scenarios=(".",)) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith("error: ./1.yaml:1:")
+    assert [line for line in out.splitlines() if "errors" in line][
+        -1
+    ] == "2 inputs: 0 errors, 0 warnings, 2 notes"
+
+
+def test_lint_of_a_bundle_and_of_a_machine_says_what_is_not_known(tmp_path: Path, capsys) -> None:
+    assert build(output="out") == 0
+    capsys.readouterr()
+    assert lint(bundle="out") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2].startswith("rx560: 0 errors")
+    assert lines[-1].startswith("rx560: not known, so what needs it was not looked at: the PCI functions")
+    grub = tmp_path / "out/etc/default/grub"
+    grub.write_text(grub.read_text().replace("iommu=pt", "amd_iommu=on"))
+    assert lint(root="out", kernel="6.12", qemu="11.1") == 0
+    assert "out/etc/default/grub:12:55: note DB401: amd_iommu=on" in capsys.readouterr().out
+    assert lint(root="out", kernel="6.12", format="json") == 0
+    out, err = capsys.readouterr()
+    assert "DB401" in [one["code"] for one in json.loads(out)]
+    assert "not known" in err
+    (tmp_path / "out/manifest.json").unlink()
+    assert lint(bundle="out") == 2
+    assert "is no bundle" in capsys.readouterr().err
+
+
+def test_lint_mends_a_machine_s_files_without_asking_where_it_is_told_to(tmp_path: Path, capsys) -> None:
+    assert build(output="out") == 0
+    conf = tmp_path / "out/etc/mkinitcpio.conf"
+    sound = conf.read_text()
+    conf.write_text(sound.replace("MODULES=(", "MODULES=(vfio_virqfd "))
+    capsys.readouterr()
+    # Nobody is at the terminal of a test.
+    assert lint(root="out", fix=True) == lint(root="out") == 1
+    assert "nothing was written" in capsys.readouterr().out
+    assert lint(root="out", fix=True, yes=True, format="json") == 0
+    out, err = capsys.readouterr()
+    assert conf.read_text() == sound
+    assert "DB201" not in [one["code"] for one in json.loads(out)]
+    assert "the old out/etc/mkinitcpio.conf is kept as mkinitcpio.conf.before-dryboot" in err
+
+
+def test_lint_of_a_domain_alone(tmp_path: Path, capsys) -> None:
+    assert build(output="out") == 0
+    capsys.readouterr()
+    assert lint(domains=("out/libvirt/win10.xml",), qemu="6.0") == 1
+    assert "error DB603: QEMU 6.0 does not have pc-q35-" in capsys.readouterr().out
+    assert lint(domains=("out/etc/default/grub",)) == 2
+    assert capsys.readouterr().err.startswith("error: out/etc/default/grub:")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"scenarios": ("rx560",), "root": "."},
+        {"bundle": ".", "root": "."},
+        {"scenarios": ("rx560",), "domains": ("a.xml",)},
+        {"bundle": ".", "domains": ("a.xml",)},
+        {"root": ".", "settings": ("a=b",)},
+        {"settings": ("a=b",)},
+        {"scenarios": ("rx560",), "kernel": "6.12"},
+        {"bundle": ".", "qemu": "11.1"},
+        {"scenarios": ("rx560",), "lspci": "a"},
+        {"scenarios": ("rx560",), "format": "xml"},
+        {"scenarios": ("rx560",), "output": "a"},
+        {"scenarios": ("rx560",), "output": "none/a", "format": "sarif"},
+        {"scenarios": ("rx560",), "yes": True},
+        {"explain": "DB101", "scenarios": ("rx560",)},
+        {"explain": "DB101", "format": "json"},
+        {"explain": "DB999"},
+        {"explain": "\x1b[2J"},
+        {"scenarios": ("",)},
+        {"root": "none"},
+        {"root": ".", "kernel": "new"},
+    ],
+)
+def test_options_of_lint_that_make_no_sense_are_bad_input(tmp_path: Path, capsys, options) -> None:
+    assert lint(**options) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.startswith("error: "), "\x1b" in err) == ("", True, False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rule_is_explained(capsys) -> None:
+    assert lint(explain="db101") == 0
+    out = capsys.readouterr().out
+    assert "DB101: The id is a subsystem id" in out
+    assert "vfio_pci_fill_ids()" in out
+    assert lint(explain="DB10") == 2
+    assert "is one of these meant: DB10" in capsys.readouterr().err
+
+
+def test_lint_through_invoke(tmp_path: Path) -> None:
+    invoke = Path(sys.executable).with_name("invoke")
+    arguments = [
+        "--scenario",
+        "rx560",
+        "--scenario=bad-group",
+        "--set",
+        "guest.machine=q35",
+        "--strict",
+        "--json",
+    ]
+    done = subprocess.run(
+        [invoke, "lint", *arguments],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    codes = [one["code"] for one in json.loads(done.stdout)]
+    assert codes == ["DB606", "DB303", "DB504", "DB606", "DB303"]
 
 
 def test_the_schema_is_written_where_it_is_wanted(tmp_path: Path) -> None:

@@ -34,6 +34,21 @@ HEAVY = {
     "pipeline.verdict",
     "pipeline.verify",
 }
+# What mends, what renders and reads files, and other reports.
+NOT_FOR_LINT = {
+    "jinja2",
+    "libvirt",
+    "lxml",
+    "rich.markdown",
+    "tree_sitter",
+    "pipeline.files",
+    "pipeline.lint.fix",
+    "pipeline.lint.pages",
+    "pipeline.mend",
+    "pipeline.render",
+    "pipeline.report.diff",
+    "pipeline.report.sarif",
+}
 
 
 def test_a_build_loads_nothing_of_the_lab(tmp_path: Path) -> None:
@@ -48,6 +63,20 @@ def test_a_build_loads_nothing_of_the_lab(tmp_path: Path) -> None:
     loaded = set(done.stderr.split())
     assert "pipeline.render.bundle" in loaded
     assert not loaded & HEAVY
+
+
+def test_lint_of_a_scenario_loads_only_what_it_needs(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pipeline import commands; "
+        "commands.lint(commands.LintOptions(scenarios=('rx560',))); "
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stderr.split())
+    assert "pipeline.lint.rules" in loaded
+    assert not loaded & (HEAVY | NOT_FOR_LINT)
 
 
 @pytest.mark.parametrize("forbidden", [False, True])

@@ -28,6 +28,11 @@ def test_a_scenario_comes_back(path: Path) -> None:
     assert host.kernel is not None
     assert host.qemu is not None
     assert (host.kernel.value, host.qemu.value) == (plan.host.kernel, plan.host.qemu)
+    assert (host.cpu_vendor, host.threads, host.memory) == (
+        plan.host.cpu_vendor,
+        plan.host.threads,
+        plan.host.memory,
+    )
     assert host.bootloader == plan.host.bootloader
     assert host.command_line is not None
     parameters = [one.value for one in host.command_line.parameters]

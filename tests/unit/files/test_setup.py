@@ -70,8 +70,8 @@ def test_the_host() -> None:
 
 def test_commands_and_where_they_stand() -> None:
     assert [(one.value, str(one.place)) for one in machine().host.commands] == [
-        ("mkinitcpio -P", "m/etc/pacman.d/hooks/a.hook:2:8"),
-        ("mkinitcpio -p linux612", "m/usr/local/bin/rebuild:3:3"),
+        ("/usr/bin/mkinitcpio -P", "m/etc/pacman.d/hooks/a.hook:2:8"),
+        ("mkinitcpio -p linux612", "m/usr/local/bin/rebuild:3:8"),
         ("update-grub", "m/usr/local/bin/rebuild:5:1"),
     ]
 
@@ -79,7 +79,11 @@ def test_commands_and_where_they_stand() -> None:
 @pytest.mark.parametrize(
     ("path", "content", "expected"),
     [
-        ("usr/local/sbin/a", "f() { exec /usr/sbin/update-initramfs -u; }\n", ["update-initramfs -u"]),
+        (
+            "usr/local/sbin/a",
+            "f() { exec /usr/sbin/update-initramfs -u; }\n",
+            ["/usr/sbin/update-initramfs -u"],
+        ),
         (
             "root/a.sh",
             "for k in 6.1 6.12; do dracut -f --kver $k; done\n",

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.errors import Place
 from pipeline.lint import Finding, Severity
+from pipeline.lint.edit import Edit, Kind
 from pipeline.plan.model import Check, Expectation, Stage
 from pipeline.verdict import CheckResult, Fidelity, Outcome, StandIn, Verdict
 
@@ -42,6 +43,7 @@ FAILED = Verdict(
             why="why",
             fix="fix",
             source="mkinitcpio(8)",
+            edits=(Edit(kind=Kind.ADD_AFTER, place=PLACE, old="base", new="modconf"),),
         ),
     ),
     checks=(

@@ -62,6 +62,7 @@ def test_the_whole_document(failed) -> None:
             "why": "why",
             "fix": "fix",
             "source": "mkinitcpio(8)",
+            "edits": [{"kind": "add after", "place": PLACE, "old": "base", "new": "modconf"}],
         }
     ]
 
