@@ -2,7 +2,8 @@
 
 Source: dracut.conf(5); dracut.sh: /etc/dracut.conf is sourced, then the *.conf of both directories in the order of
 their names, those in /etc hiding their namesakes. dracut 106: force_drivers are loaded before udev looks at any device,
-add_drivers are only in the image; rd.driver.pre= of the command line loads as force_drivers does (dracut.cmdline(7)).
+add_drivers are only in the image, and omit_drivers takes out nothing that either names; rd.driver.pre= of the command
+line loads as force_drivers does (dracut.cmdline(7)).
 """
 
 from __future__ import annotations
@@ -40,11 +41,7 @@ def read(reader: Reader, *, parameters: tuple[Written[str], ...]) -> Initramfs:
         reader.note(fault.place, fault.value)
     host_only = shell.text(_HOST_ONLY)
     left_out = shell.words(_OMITTED) or ()
-    omitted = {canonical(one.value) for one in left_out}
-    forced, added = (
-        [one for one in shell.words(name) or () if canonical(one.value) not in omitted]
-        for name in (_FORCED, _ADDED)
-    )
+    forced, added = ([*(shell.words(name) or ())] for name in (_FORCED, _ADDED))
     there = {canonical(one.value) for one in (*forced, *added)}
     early = [
         Written(value=name, place=one.place)

@@ -114,8 +114,8 @@ def test_dracut() -> None:
         "etc/dracut.conf": "",
         "usr/lib/dracut/dracut.conf.d/01-dist.conf": 'force_drivers+=" dist "\n',
         "usr/lib/dracut/dracut.conf.d/vfio.conf": 'force_drivers+=" hidden "\n',
-        "etc/dracut.conf.d/vfio.conf": 'force_drivers+=" vfio_pci bad "\nadd_drivers+=" vfio "\nomit_drivers+=" bad "\n'
-        'install_items+=" /etc/modprobe.d/vfio.conf "\n',
+        "etc/dracut.conf.d/vfio.conf": 'force_drivers+=" vfio_pci "\nadd_drivers+=" vfio "\n'
+        'omit_drivers+=" vfio_pci "\ninstall_items+=" /etc/modprobe.d/vfio.conf "\n',
     }
     found = initramfs(files)
     assert found.generator == "dracut"

@@ -89,7 +89,7 @@ CHANGES = [
     lambda setup: initramfs(setup, modules=words("", "?", "nvidia_drm", "vfio_pci?"), hooks=()),
     lambda setup: initramfs(setup, generator="booster", host_only=False),
     lambda setup: initramfs(setup, generator="initramfs-tools", modules=(), late=words("vfio_pci")),
-    lambda setup: initramfs(setup, generator="dracut", host_only=False, omitted=words("vfio"), modules=()),
+    lambda setup: initramfs(setup, generator="dracut", host_only=False, omitted=words("vfio"), modules=words("vfio")),
     lambda setup: host(setup, commands=words("grub-mkconfig -o", "mkinitcpio -g", "'", "sh -c", "update-initramfs -u")),
     lambda setup: host(setup, grub=GrubState(broken=words("x"), missing=words("", "iommu=pt"))),
     lambda setup: host(
