@@ -212,6 +212,7 @@ def test_omit_drivers_does_nothing_to_what_another_list_names() -> None:
     assert brief(load_order.omitted_in_vain, setup) == [
         ("note", "vfio-pci is in omit_drivers, and asked for by another list")
     ]
+    assert edits(load_order.omitted_in_vain, setup) == [("remove", "vfio-pci", "")]
     # Where nothing else names it, it is missing: DB202.
     assert brief(load_order.omitted_in_vain, initramfs(DRACUT, omitted=omitted, modules=())) == []
     assert brief(load_order.omitted_in_vain, initramfs(DRACUT, omitted=words("nouveau"))) == []
