@@ -202,7 +202,7 @@ def test(context: Context, vm: bool = True) -> None:
         ("ruff format --check .", True),
         ("mypy", True),
         ("lint-imports", True),
-        ("pytest -q -m 'not vm'", True),
+        ("pytest -q -n auto -m 'not vm'", True),
         ("pytest -v -m vm --durations=0", vm),
     ]
     with context.cd(__file__.rpartition("/")[0] or "."):
