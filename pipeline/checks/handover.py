@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from testinfra.host import Host
 
-from pipeline.checks.observation import Observation
+from pipeline.checks.observation import Observation, sections
 from pipeline.pci import Address
 from pipeline.plan.model import Check, Expectation
 
@@ -70,16 +70,9 @@ def look(host: Host) -> Seen:
 
 def read(text: str) -> Seen:
     """Read the script's output; raises ValueError where it is not that."""
-    parts: dict[str, list[str]] = {}
-    section = ""
-    for line in text.splitlines():
-        if line.startswith("@") and line[1:] in _SECTIONS:
-            section = line[1:]
-            parts[section] = []
-        elif section and line.strip():
-            parts[section].append(line)
-    if parts.keys() != _SECTIONS:
-        raise ValueError("the host's answer is incomplete")
+    parts = {
+        name: [line for line in lines if line.strip()] for name, lines in sections(text, _SECTIONS).items()
+    }
     consoles = [line.split(maxsplit=2) for line in parts["consoles"] if FRAME_BUFFER in line]
     hooks = [line.split(maxsplit=1) for line in parts["hooks"]]
     # UNIT LOAD ACTIVE SUB DESCRIPTION: systemctl(1).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from testinfra.host import Host
@@ -68,16 +68,7 @@ def observe(host: Host) -> Observation:
 
 def parse(text: str) -> Observation:
     """Read the script's output; raises ValueError where it is not that."""
-    parts: dict[str, list[str]] = {}
-    section = ""
-    for line in text.splitlines():
-        if line.startswith("@") and line[1:] in _SECTIONS:
-            section = line[1:]
-            parts[section] = []
-        elif section:
-            parts[section].append(line)
-    if parts.keys() != _SECTIONS:
-        raise ValueError("the host's answer is incomplete")
+    parts = sections(text, _SECTIONS)
     probes: dict[Address, tuple[str, ...]] = {}
     for line in parts["probes"]:
         if match := _PROBE.search(line):
@@ -90,6 +81,21 @@ def parse(text: str) -> Observation:
         functions=dict(_function(line) for line in parts["functions"]),
         probes=probes if parts["probes"] else None,
     )
+
+
+def sections(text: str, names: Set[str]) -> dict[str, list[str]]:
+    """The lines below each `@NAME` of a script's output; raises ValueError where a name of `names` is missing."""
+    parts: dict[str, list[str]] = {}
+    section = ""
+    for line in text.splitlines():
+        if line.startswith("@") and line[1:] in names:
+            section = line[1:]
+            parts[section] = []
+        elif section:
+            parts[section].append(line)
+    if parts.keys() != names:
+        raise ValueError("the host's answer is incomplete")
+    return parts
 
 
 def _function(line: str) -> tuple[Address, SeenFunction]:
