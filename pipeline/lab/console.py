@@ -22,6 +22,9 @@ _ENDS = (
 )
 # Panics over the machine that QEMU is, which no configuration of the host's brings about.
 _FAULTS = re.compile(r"Kernel panic - not syncing: (.*(?:timer doesn't work|IO-APIC).*)")
+# No configuration makes the kernel do this: a driver that meets an emulated card may (ran: amdgpu, where a BAR had
+# another size than the card's). What crashes afterwards is a consequence, in whatever process.
+_BUG = re.compile(r"kernel BUG at \S+|BUG: unable to handle \S.*|Oops: general protection fault.*")
 # The lab's EFI system partition is a whole disk, which the script 25_bli does not expect.
 _GRUB_ERROR = re.compile(r"^error: (?!unable to determine partition UUID)(.+?)\.?$", re.MULTILINE)
 _SHOWN = 12
@@ -46,8 +49,13 @@ def failure(text: str) -> str:
 
 def fault(text: str) -> str:
     """Why the machine does not go on where that is the lab's doing, not its configuration's; else empty."""
-    match = _FAULTS.search(tidy(text))
-    return f"the kernel panicked over the lab's machine: {match[1]}" if match else ""
+    plain = tidy(text)
+    if match := _FAULTS.search(plain):
+        return f"the kernel panicked over the lab's machine: {match[1]}"
+    bug, panic = _BUG.search(plain), plain.find("Kernel panic - not syncing: ")
+    if bug and bug.start() < panic:
+        return f"the kernel fell over a driver of an emulated function: {bug[0]}"
+    return ""
 
 
 def grub_error(text: str) -> str:

@@ -294,6 +294,17 @@ def test_a_panic_over_the_emulated_machine_is_a_lab_fault(monkeypatch: pytest.Mo
         Console(monkeypatch, "", "Kernel panic - not syncing: VFS: Unable to mount root fs\n").log_in()
 
 
+def test_a_panic_after_a_driver_s_crash_is_a_lab_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    panic = "[ 6.1] Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000b\n"
+    crash = "[ 5.2] kernel BUG at drivers/gpu/drm/amd/amdgpu/amdgpu_device.c:1201!\n"
+    with pytest.raises(LabFault, match=r"emulated function: kernel BUG at .*amdgpu_device\.c:1201"):
+        Console(monkeypatch, "", crash, crash + panic).log_in()
+    with pytest.raises(HostDoesNotBoot, match="Attempted to kill init"):
+        Console(monkeypatch, "", panic).log_in()
+    # The host may go on without that driver.
+    assert Console(monkeypatch, "", crash, crash + READY).log_in() == "shell"
+
+
 def test_grub_goes_on_after_an_error_or_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
     error = "error: file `/boot/initramfs.img' not found.\n"
     assert Console(monkeypatch, error, error + "Loading", error + READY).log_in() == "shell"
