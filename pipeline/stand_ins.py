@@ -84,7 +84,13 @@ def stand_ins(
         part="command line",
         asked="as the boot loader passes it",
         ran=f"the same, with the lab's own in it: {LAB_PARAMETERS}",
-        matters="no: the lab's parameters do not touch PCI, IOMMU or drivers",
+        matters="no: the lab's parameters do not touch PCI, IOMMU or drivers; hardening of the kernel is off",
+    )
+    yield StandIn(
+        part="userspace of the host",
+        asked="every unit that is enabled",
+        ran=_userspace(plan, image),
+        matters="a unit that takes or moves a function by itself, such as driverctl's, does not run",
     )
     yield StandIn(
         part="ports and bridges",
@@ -130,6 +136,15 @@ def stand_ins(
             ran=f"L1 {chosen.l1}, L2 {chosen.l2}",
             matters="defects of KVM's interrupt handling (pc-q35-4.0) do not show",
         )
+
+
+def _userspace(plan: Plan, image: HostImage) -> str:
+    """What of a booted system is left out because a processor that is emulated is slow at it."""
+    units = "only udev, ssh, libvirt and what they need"
+    journal = "" if plan.host.handover else "; no journal"
+    ours = plan.host.generator == "mkinitcpio" and "mkinitcpio" not in image.generators
+    modules = "; modules of the initramfs without their tables for tracing and unwinding" if ours else ""
+    return f"{units}{journal}{modules}"
 
 
 def _screen(plan: Plan, fast: bool) -> Iterator[StandIn]:

@@ -293,6 +293,7 @@ def test_every_function_of_the_board_and_every_part_that_differs_is_a_stand_in(l
     assert found["ports and bridges"].asked.startswith("00:01.1, 00:01.2")
     assert "boot path" not in found
     assert found["function 02:00.0"].ran == "QEMU's nvme, with QEMU's ids"
+    assert "no journal; modules of the initramfs without" in found["userspace of the host"].ran
 
 
 def test_a_staying_function_that_is_emulated_is_a_stand_in(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,6 +330,7 @@ def test_a_host_of_its_own_packages_has_fewer_stand_ins(lab: Lab) -> None:
     found = {one.part: one.ran for one in lab.verify().stand_ins}
     assert found["distribution"] == "Manjaro stable, with the versions of the image's lock"
     assert not {"kernel", "initramfs generator"} & set(found)
+    assert "modules of the initramfs" not in found["userspace of the host"]
 
 
 def test_a_host_that_hands_its_card_over_is_watched(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,6 +350,7 @@ def test_a_host_that_hands_its_card_over_is_watched(lab: Lab, monkeypatch: pytes
     assert found.exit_code is ExitCode.HELD
     assert watched == [(len(later.expectations), "kernel log")]
     parts = {one.part: one.ran for one in found.stand_ins}
+    assert "journal" not in parts["userspace of the host"]
     assert parts["display manager"] == "a unit of that name that only sleeps"
     assert parts["frame buffers"] == "QEMU ramfb and one in memory (vfb), neither on the card"
     fast = {one.part: one.ran for one in lab.verify(fast=True).stand_ins}
