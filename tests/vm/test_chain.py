@@ -47,9 +47,10 @@ def leftovers() -> list[str]:
 
 
 def run_of(process: psutil.Process) -> bool:
-    """Whether the run that started a process goes on; one that is gone itself is no concern."""
+    """Whether the run that started a process goes on: an orphan is nobody's. What is gone itself is no concern."""
     try:
-        return any("verify" in parent.cmdline() for parent in process.parents())
+        above = [Path(word).name for parent in process.parents() for word in parent.cmdline()]
+        return bool({"invoke", "pytest"} & set(above))
     except psutil.NoSuchProcess:
         return True
 
