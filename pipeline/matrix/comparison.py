@@ -92,14 +92,6 @@ def against(result: CellResult, before: Baseline | None, releases: Mapping[str, 
     )
 
 
-def gone(before: Baseline, releases: Mapping[str, ReleaseTypes]) -> Comparison | None:
-    """The comparison of a baseline whose machine type its QEMU release no longer has; None where it has."""
-    release = releases.get(before.cell.qemu)
-    if release is None or release.has(before.cell.machine):
-        return None
-    return Comparison(cell=before.cell, before=before.cell, state=State.GONE)
-
-
 def compare_all(
     results: Sequence[CellResult],
     kept: Sequence[Baseline],

@@ -13,9 +13,7 @@ from pipeline.matrix.reason import CHIPSET, NOT_EXPLAINED, Explanation, reason
 from pipeline.matrix.sides import Sides
 
 _NOTHING = Explanation(text=NOT_EXPLAINED)
-_FOLLOWS = Explanation(
-    text="it follows from what else differs in the table", source="pipeline/fingerprint/acpi.py"
-)
+_FOLLOWS = Explanation(text="it follows from what else differs in the table", source="ACPI 6.5, 5.2.6")
 # Drivers of every Q35 guest, whether or not its devices were listed.
 _ON_EVERY_Q35 = (*CHIPSET, device_types.PROCESSOR)
 
