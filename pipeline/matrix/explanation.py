@@ -37,6 +37,11 @@ def _explained(one: Difference, context: Sides) -> Explained:
     found = _NOTHING if one.gathered else reason(one, context)
     if not found.explains and details:
         found = _of_parts(details, found)
+    elif one.kind in {Kind.ADDED, Kind.REMOVED} and not one.gathered:
+        # Why a device came is why its facts did.
+        details = tuple(
+            each if each.explanation.explains else replace(each, explanation=found) for each in details
+        )
     return Explained(difference=one, explanation=found, details=details)
 
 
