@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,10 +33,15 @@ def script(ports: Sequence[tuple[int, int]]) -> str:
     return "\r\n".join(lines) + "\r\n"
 
 
-def fat_image(shell: Path, ports: Sequence[tuple[int, int]], target: Path) -> None:
-    """A FAT disk with the shell as its boot program."""
+Script = Callable[[Sequence[tuple[int, int]]], str]
+
+
+def fat_image(
+    shell: Path, ports: Sequence[tuple[int, int]], target: Path, *, startup_script: Script = script
+) -> None:
+    """A FAT disk with the shell as its boot program, which runs what `startup_script` makes of the ports."""
     startup = target.with_suffix(".nsh")
-    startup.write_text(script(ports), newline="")
+    startup.write_text(startup_script(ports), newline="")
     fat.make(target, {"EFI/BOOT/BOOTX64.EFI": shell, "startup.nsh": startup}, size=_FAT_KIB << 10)
 
 
