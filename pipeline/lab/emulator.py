@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import LabFault
+from pipeline.errors import BadInput, LabFault
 from pipeline.lab import cache, tools
 from pipeline.lab.board import DISK_SLOT
 from pipeline.lab.cache import Progress
+from pipeline.lab.releases import Release
 from pipeline.lab.shell import Shell
 
 PLACE = "/opt/qemu"
@@ -59,27 +60,35 @@ class Emulator:
             raise LabFault(f"QEMU in {PLACE} of L1 is not {self.version}: {done.out.strip()[:80]}")
 
 
-def emulator(tree: Path, *, version: str, firmware: tuple[Path, Path], progress: Progress) -> Emulator:
-    """The release whose unpacked packages are in `tree`; its disk comes from the cache.
+def emulator(release: Release, progress: Progress) -> Emulator:
+    """A release whose packages are unpacked in the cache; its disk comes from there too.
 
-    `firmware` are code and variables below `tree`. Raises LabFault.
+    Raises BadInput for a release that has no tree of its own with loader and firmware, LabFault.
     """
-    inside = [f"{PLACE}/{path.relative_to(tree)}" for path in firmware]
-    name = cache.key("emulator", 1, str(tree), version, tools.name())
+    tree, pair = release.qemu.tree, release.firmware.plain
+    if tree is None or not all(path.is_relative_to(tree) for path in (pair.code, pair.variables)):
+        raise BadInput(
+            f"QEMU {release.name} ({release.qemu.origin}) cannot run in the lab's host: it is no root directory "
+            "with libraries and OVMF of its own",
+            hint="--lane fast takes it; one that was added as a whole root directory does in both lanes",
+        )
+    name = cache.key("emulator", 1, release.digest, str(tree), tools.name())
 
     def make(fresh: Path) -> None:
-        progress(f"making a disk of QEMU {version} for the host")
+        progress(f"making a disk of QEMU {release.name} for the host")
         size = sum(path.lstat().st_size for path in tree.rglob("*")) // (1 << 20) + _ROOM
+        argv = ["mke2fs", "-q", "-t", "ext4", "-L", _LABEL, "-O", "^has_journal", "-m", "0", "-d", "/tree"]
         made = tools.run(
-            [
-                *("mke2fs", "-q", "-t", "ext4", "-L", _LABEL, "-O", "^has_journal", "-m", "0"),
-                *("-d", "/tree", f"/out/{_DISK}", f"{size}M"),
-            ],
+            [*argv, f"/out/{_DISK}", f"{size}M"],
             scratch=fresh,
             binds={tree: "/tree", fresh: "/out"},
             progress=progress,
         )
-        tools.demand(made, f"the disk of QEMU {version} could not be made")
+        tools.demand(made, f"the disk of QEMU {release.name} could not be made")
 
-    folder = cache.prepared("emulators", name, make)
-    return Emulator(version=version, disk=folder / _DISK, code=inside[0], variables=inside[1])
+    return Emulator(
+        version=release.qemu.version,
+        disk=cache.prepared("emulators", name, make) / _DISK,
+        code=f"{PLACE}/{pair.code.relative_to(tree)}",
+        variables=f"{PLACE}/{pair.variables.relative_to(tree)}",
+    )

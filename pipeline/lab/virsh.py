@@ -34,15 +34,12 @@ class Virsh:
         self._number += 1
         sent = json.dumps({"execute": command, "arguments": arguments} if arguments else {"execute": command})
         line = f"qemu-monitor-command {shlex.quote(self._domain)} {shlex.quote(sent)}"
-        end = f"dryboot-{self._number}"
-        text = self._session.ask(f"{line}\necho {end}", end)
-        # virsh shows its prompt before what it answers.
-        start, stop = text.find("{"), text.rfind("}")
-        try:
-            answer = json.loads(text[start : stop + 1])
-        except ValueError:
+        # readline shows what it is given, also without a terminal: the end is spelt otherwise there.
+        text = self._session.ask(f"{line}\necho dryboot''-{self._number}", f"dryboot-{self._number}")
+        answer = next(filter(None, map(_answer, reversed(text.splitlines()))), None)
+        if answer is None:
             said = text[text.find(_ERROR) :].strip() if _ERROR in text else text.strip()[-300:]
-            raise LabFault(f"libvirt in L1 did not pass {command} on: {said}") from None
+            raise LabFault(f"libvirt in L1 did not pass {command} on: {said}")
         if "error" in answer:
             raise LabFault(str(answer["error"].get("desc", "refused")))
         return answer["return"]
@@ -55,6 +52,17 @@ class Virsh:
         if len(data) != size:
             raise LabFault(f"QEMU in L1 saved {len(data)} of {size} bytes of its guest's memory")
         return data
+
+
+def _answer(line: str) -> dict[str, Any] | None:
+    """QMP's answer, which is a line of its own; None for any other line."""
+    if not line.startswith("{"):
+        return None
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and {"return", "error"} & found.keys() else None
 
 
 @contextlib.contextmanager

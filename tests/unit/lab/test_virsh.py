@@ -15,12 +15,12 @@ from pipeline.errors import LabFault
 from pipeline.lab.shell import Done, Session
 from pipeline.lab.virsh import Virsh
 
-# Reads commands as virsh does: one a line, quoted as in a shell, with a prompt before each answer.
+# Reads commands as virsh does: one a line, quoted as in a shell; readline shows each behind the prompt.
 FAKE = """
 import json, shlex, sys
 for line in sys.stdin:
     words = shlex.split(line)
-    sys.stdout.write("virsh # ")
+    sys.stdout.write("virsh # " + line)
     if words[0] == "echo":
         print(words[1])
     else:
