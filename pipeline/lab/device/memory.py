@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import bisect
 import os
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline.lab.device.protocol import DmaMap, DmaUnmap, ProtocolError
 
 LIMIT = 65536
+_READ, _WRITE = 0x1, 0x2
 
 
 class Overlaps(Exception):
@@ -16,7 +19,7 @@ class Overlaps(Exception):
 
 
 class NotMapped(Exception):
-    """DMA to an address that nobody has mapped: the IOMMU would have blocked it."""
+    """DMA to an address that nobody has mapped, or not for this, or whose file has not enough bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,13 @@ class GuestMemory:
         self._starts: list[int] = []
 
     def map(self, what: DmaMap, fd: int | None) -> None:
-        """Take a mapping; it owns `fd` from then on. Raises Overlaps, or ProtocolError where there are too many."""
+        """Take a mapping; it owns `fd` from then on.
+
+        Raises Overlaps, ValueError for a descriptor that is no file (a pipe could keep us waiting), or
+        ProtocolError where there are too many.
+        """
+        if fd is not None and not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ValueError("memory that is no file")
         end = what.address + what.size
         position = bisect.bisect_left(self._starts, what.address)
         before = self._mappings[self._starts[position - 1]].what if position else None
@@ -62,22 +71,33 @@ class GuestMemory:
 
     def read(self, address: int, size: int) -> bytes:
         """Read by DMA; raises NotMapped."""
-        mapping, fd = self._find(address, size)
-        return os.pread(fd, size, mapping.offset + address - mapping.address)
+        data = b""
+        # Not by mapping the file: one that a client makes shorter would end us with SIGBUS.
+        for fd, offset, count in [*self._pieces(address, size, _READ)]:
+            piece = os.pread(fd, count, offset)
+            if len(piece) < count:
+                raise NotMapped(f"{size} bytes at {address:#x}: the file is shorter")
+            data += piece
+        return data
 
     def write(self, address: int, data: bytes) -> None:
-        """Write by DMA; raises NotMapped."""
-        mapping, fd = self._find(address, len(data))
-        os.pwrite(fd, data, mapping.offset + address - mapping.address)
+        """Write by DMA; raises NotMapped, and then nothing is written."""
+        done = 0
+        for fd, offset, count in [*self._pieces(address, len(data), _WRITE)]:
+            os.pwrite(fd, data[done : done + count], offset)
+            done += count
 
-    def _find(self, address: int, size: int) -> tuple[DmaMap, int]:
-        position = bisect.bisect_right(self._starts, address)
-        if position:
-            mapping = self._mappings[self._starts[position - 1]]
-            what = mapping.what
-            if address + size <= what.address + what.size and mapping.fd is not None:
-                return what, mapping.fd
-        raise NotMapped(f"{size} bytes at {address:#x}")
+    def _pieces(self, address: int, size: int, use: int) -> Iterator[tuple[int, int, int]]:
+        """Descriptor, offset and size of what a range consists of: a vIOMMU maps page by page."""
+        while size:
+            position = bisect.bisect_right(self._starts, address)
+            mapping = self._mappings[self._starts[position - 1]] if position else None
+            left = mapping.what.address + mapping.what.size - address if mapping else 0
+            if mapping is None or left <= 0 or mapping.fd is None or not mapping.what.flags & use:
+                raise NotMapped(f"{size} bytes at {address:#x}")
+            count = min(size, left)
+            yield mapping.fd, mapping.what.offset + address - mapping.what.address, count
+            address, size = address + count, size - count
 
     @staticmethod
     def _close(mapping: _Mapping) -> None:
