@@ -279,5 +279,7 @@ def _host_and_guest(
         run.checks += seen.checks
         run.logs |= seen.logs
         run.versions |= seen.versions
+        if emulator:
+            run.versions["QEMU in L1"] = f"{emulator.version}, under test"
         for result in seen.checks:
             listener.check(result)

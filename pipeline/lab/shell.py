@@ -184,9 +184,9 @@ class Session:
         self._rest = b""
 
     def ask(self, line: str, end: str, *, timeout: float = 60) -> str:
-        """Send `line` and give what comes before the line `end`; raises LabFault when that does not come."""
+        """Send `line` and give what comes before `end`; raises LabFault when that does not come."""
         deadline = time.monotonic() + timeout
-        mark = end.encode() + b"\n"
+        mark = end.encode()
         try:
             self._channel.settimeout(1.0)
             self._channel.sendall(line.encode() + b"\n")

@@ -35,7 +35,7 @@ class Virsh:
         sent = json.dumps({"execute": command, "arguments": arguments} if arguments else {"execute": command})
         line = f"qemu-monitor-command {shlex.quote(self._domain)} {shlex.quote(sent)}"
         # readline shows what it is given, also without a terminal: the end is spelt otherwise there.
-        text = self._session.ask(f"{line}\necho dryboot''-{self._number}", f"dryboot-{self._number}")
+        text = self._session.ask(f"{line}\necho dryboot''-{self._number}.", f"dryboot-{self._number}.")
         answer = next(filter(None, map(_answer, reversed(text.splitlines()))), None)
         if answer is None:
             said = text[text.find(_ERROR) :].strip() if _ERROR in text else text.strip()[-300:]

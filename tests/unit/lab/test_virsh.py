@@ -16,13 +16,14 @@ from pipeline.lab.shell import Done, Session
 from pipeline.lab.virsh import Virsh
 
 # Reads commands as virsh does: one a line, quoted as in a shell; readline shows each behind the prompt.
+# Its echo ends no line (ran, libvirt 11.3).
 FAKE = """
 import json, shlex, sys
 for line in sys.stdin:
     words = shlex.split(line)
     sys.stdout.write("virsh # " + line)
     if words[0] == "echo":
-        print(words[1])
+        print(words[1], end="")
     else:
         asked = json.loads(words[2])
         match asked["execute"]:
