@@ -15,7 +15,7 @@ from pipeline.fingerprint.model import Fingerprint
 from pipeline.lab import cache
 from pipeline.lab.process import child
 from pipeline.lab.run_directory import run_directory
-from pipeline.matrix.cell import Cell, Lane
+from pipeline.matrix.cell import Lane
 from pipeline.matrix.job import Job, Lanes
 from pipeline.matrix.result import CellCheck, CellResult, Ended
 
@@ -41,8 +41,8 @@ def held(job: Job) -> CellResult:
 class Played:
     """A lane; the version of the machine type says what happens."""
 
-    def needs(self, cell: Cell) -> Mapping[str, str]:
-        return {f"QEMU {cell.qemu}": "abc"}
+    def needs(self, qemu: str) -> Mapping[str, str]:
+        return {f"QEMU {qemu}": "abc"}
 
     def run(self, job: Job) -> CellResult:
         note(job.cell.name)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +24,8 @@ from pipeline.matrix.job import JOB, RESULT, Job, fault
 from pipeline.matrix.result import CellResult, Ended
 
 _CHECKOUT = Path(__file__).resolve().parent.parent.parent
-# Every process that comes of a try has it in its environment, whoever its parent is by then.
+# Every process that comes of a try has it in its environment, whoever its parent is by then: PID:START:RANDOM, the
+# first two of the process that tries.
 _MARK = "DRYBOOT_CELL"
 _LOGS = 4
 _STEP = 0.05
@@ -58,8 +60,9 @@ def tried(job: Job, *, lanes: str, run: RunDirectory, end: End, retries: int) ->
 def _try(job: Job, lanes: str, run: RunDirectory, end: End) -> CellResult:
     if end.wait(0):
         raise Interrupted
-    mark = secrets.token_hex(8)
-    name = f"{job.cell.name}.{mark}"
+    random = secrets.token_hex(8)
+    mark = f"{os.getpid()}:{psutil.Process().create_time()!r}:{random}"
+    name = f"{job.cell.name}.{random}"
     source, target, log = (run.path / f"{name}.{end}" for end in ("job", "result", "log"))
     source.write_bytes(JOB.dump_json(job))
     environment = {**os.environ, "PYTHONPATH": str(_CHECKOUT), _MARK: mark}
@@ -108,16 +111,37 @@ def _console(pid: int, log: Path) -> str:
     return "\n".join(f"--- {path.name}\n{text}" for path in (log, *newest) if (text := tail(path)))
 
 
+def clear_orphans() -> None:
+    """End what is left of cells whose run was killed and what not even the kernel ended with it, such as daemons."""
+    _end_all(lambda mark: not _alive(mark))
+
+
 def _clear(mark: str) -> None:
-    """End what still has the mark; again, as long as there is some: one may start another meanwhile."""
-    while left := [process for process in psutil.process_iter() if _has(process, mark)]:
+    _end_all(lambda found: found == mark)
+
+
+def _end_all(wanted: Callable[[str], bool]) -> None:
+    """End what has such a mark; again, as long as there is some: one may start another meanwhile."""
+    while left := [one for one in psutil.process_iter() if (mark := _mark(one)) and wanted(mark)]:
         for process in left:
             process.kill()
         psutil.wait_procs(left, timeout=10)
 
 
-def _has(process: psutil.Process, mark: str) -> bool:
+def _mark(process: psutil.Process) -> str:
     try:
-        return process.environ().get(_MARK) == mark and process.status() != psutil.STATUS_ZOMBIE
+        found = process.environ().get(_MARK, "")
+        return found if process.status() != psutil.STATUS_ZOMBIE else ""
     except psutil.Error:
+        return ""
+
+
+def _alive(mark: str) -> bool:
+    """Whether the process that tries the cell of a mark goes on; what is no mark of ours is not ours to end."""
+    try:
+        pid, started, _ = mark.split(":")
+        return psutil.Process(int(pid)).create_time() == float(started)
+    except psutil.NoSuchProcess:
         return False
+    except (psutil.Error, ValueError):
+        return True

@@ -55,8 +55,8 @@ class Job:
 class Runner(Protocol):
     """A lane: how it runs a cell, and what it takes for that. Both raise LabFault."""
 
-    def needs(self, cell: Cell) -> Mapping[str, str]:
-        """Digests of what the cell runs on, by name; prepares what is not there."""
+    def needs(self, qemu: str) -> Mapping[str, str]:
+        """Digests of what cells of a QEMU release run on, by name; prepares what is not there."""
         ...
 
     def run(self, job: Job) -> CellResult:
@@ -86,7 +86,7 @@ def run(job: Job, lanes: Lanes) -> CellResult:
     try:
         lane = lanes[job.cell.lane]
         _same("Dryboot", job.dryboot, dryboot())
-        needs = lane.needs(job.cell)
+        needs = lane.needs(job.cell.qemu)
         for name in sorted({*job.needs, *needs}):
             _same(name, job.needs.get(name, "none"), needs.get(name, "none"))
         result = lane.run(job)

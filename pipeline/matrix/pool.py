@@ -11,7 +11,7 @@ import psutil
 
 from pipeline.lab import cache
 from pipeline.lab.run_directory import run_directory
-from pipeline.matrix.attempt import tried
+from pipeline.matrix.attempt import clear_orphans, tried
 from pipeline.matrix.cell import Lane
 from pipeline.matrix.job import Job
 from pipeline.matrix.result import CellResult
@@ -38,6 +38,7 @@ def run(
     `lanes` is MODULE:NAME of the lanes. The cells of the fast lane come first, `at_once` at a time (0: what the
     machine takes).
     """
+    clear_orphans()
     for lane in Lane:
         mine = [job for job in jobs if job.cell.lane is lane]
         if mine:

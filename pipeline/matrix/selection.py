@@ -23,12 +23,14 @@ _SHARD = re.compile(r"([0-9]{1,4})/([0-9]{1,4})")
 class Release:
     """A QEMU release: what the store calls it, and its version, two numbers such as `11.1`.
 
-    `machines` are the Q35 machine types that it was seen to have; where it was not asked, the facts say.
+    `machines` are the versioned Q35 types that it says it has, `deprecated` those of them that it calls so; where it
+    was not asked, the facts say.
     """
 
     name: str
     version: str
     machines: tuple[str, ...] = ()
+    deprecated: tuple[str, ...] = ()
 
     def status(self, machine: str) -> Status:
         """What the release does with `machine`; UNKNOWN where it is neither listed nor known."""
@@ -36,7 +38,7 @@ class Release:
         if not self.machines or machines.version_of(machine) is None:
             return known
         if machine in self.machines:
-            return known if known is Status.DEPRECATED else Status.SUPPORTED
+            return Status.DEPRECATED if machine in self.deprecated else Status.SUPPORTED
         return known if known in {Status.REMOVED, Status.NOT_YET} else Status.UNKNOWN
 
     def available(self) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ class Alike:
         self._needs = needs
         self._cell = cell
 
-    def needs(self, cell: Cell) -> Mapping[str, str]:
+    def needs(self, qemu: str) -> Mapping[str, str]:
         return self._needs
 
     def run(self, job: Job) -> CellResult:

@@ -26,7 +26,11 @@ def test_all_is_what_the_releases_have() -> None:
     assert len(selection.cells) == sum(len(machines.available(one.version)) for one in DEBIAN) > 50
     assert statuses(selection, "pc-q35-3.1") == {"7.2": "cell", "10.0": "cell", "11.1": "removed"}
     assert statuses(selection, "pc-q35-9.2") == {"7.2": "not yet there", "10.0": "cell", "11.1": "cell"}
-    assert statuses(selection, "pc-q35-11.1") == {"7.2": "not yet there", "10.0": "not yet there", "11.1": "cell"}
+    assert statuses(selection, "pc-q35-11.1") == {
+        "7.2": "not yet there",
+        "10.0": "not yet there",
+        "11.1": "cell",
+    }
     assert selection.qemus == ("7.2", "10.0", "11.1")
     assert (selection.machines[0], selection.machines[-1]) == ("pc-q35-2.4", "pc-q35-11.1")
 
@@ -51,13 +55,16 @@ def test_a_list_has_names_and_versions() -> None:
 
 
 def test_what_a_release_was_seen_to_have_counts() -> None:
-    own = Release(name="mine", version="11.1", machines=("pc-q35-9.2", "pc-q35-8.1", "pc-q35-12.0"))
+    has = ("pc-q35-8.1", "pc-q35-9.1", "pc-q35-9.2", "pc-q35-12.0")
+    own = Release(name="mine", version="11.1", machines=has, deprecated=("pc-q35-9.1",))
     selection = select([own], own="pc-q35-9.2", machines="12.0,8.1,10.0,3.1")
     assert statuses(selection, "pc-q35-12.0") == {"mine": "cell"}
     assert statuses(selection, "pc-q35-8.1") == {"mine": "cell"}
     assert statuses(selection, "pc-q35-10.0") == {"mine": "unknown"}
     assert statuses(selection, "pc-q35-3.1") == {"mine": "removed"}
-    assert own.status("pc-q35-8.1") is Status.DEPRECATED
+    assert (own.status("pc-q35-8.1"), own.status("pc-q35-9.1")) == (Status.SUPPORTED, Status.DEPRECATED)
+    supported = select([own], own="pc-q35-9.2", machines="supported")
+    assert statuses(supported, "pc-q35-9.1") == {}
 
 
 def test_the_fast_lane_comes_first() -> None:
