@@ -24,19 +24,30 @@ _IDS = re.compile(r"Vendor ([0-9A-F]{4}) Device ([0-9A-F]{4})")
 
 def script(ports: Sequence[tuple[int, int]]) -> str:
     """The shell script: PCI functions, SMBIOS, and the bus numbers of each root port (slot, function)."""
+    return text([*questions(ports), f"echo {END}", "reset -s"])
+
+
+def questions(ports: Sequence[tuple[int, int]]) -> list[str]:
+    """The script's lines for what `read` reads, without its end."""
     lines = ["@echo -off", f"echo {BEGIN}", "ver", "pci", "smbiosview -t 0", "smbiosview -t 1"]
     for slot, function in ports:
         lines.append(f"echo {_PORT} {slot:02X} {function:X}")
         # Offset 0x18 of a bridge: primary, secondary and subordinate bus (PCI-to-PCI Bridge 1.2, 3.2.5).
         lines.append(f"mm 00{slot:02X}{function:02X}18 -w 4 -PCI -n")
-    lines += [f"echo {END}", "reset -s"]
+    return lines
+
+
+def text(lines: Sequence[str]) -> str:
+    """The script of these lines."""
     return "\r\n".join(lines) + "\r\n"
 
 
-def fat_image(shell: Path, ports: Sequence[tuple[int, int]], target: Path) -> None:
-    """A FAT disk with the shell as its boot program."""
+def fat_image(
+    shell: Path, ports: Sequence[tuple[int, int]], target: Path, *, startup_script: str | None = None
+) -> None:
+    """A FAT disk with the shell as its boot program, and `script` for it or another."""
     startup = target.with_suffix(".nsh")
-    startup.write_text(script(ports), newline="")
+    startup.write_text(script(ports) if startup_script is None else startup_script, newline="")
     fat.make(target, {"EFI/BOOT/BOOTX64.EFI": shell, "startup.nsh": startup}, size=_FAT_KIB << 10)
 
 

@@ -42,6 +42,18 @@ class Machine:
             self.check()
             raise LabFault(f"QEMU did not answer {command}: {error}") from error
 
+    def read_memory(self, address: int, size: int) -> bytes:
+        """`size` bytes from a guest physical address, of RAM or MMIO; raises LabFault where QEMU refuses."""
+        name = f"memory-{address:x}"
+        path = self.serial.parent / name
+        self.execute("pmemsave", val=address, size=size, filename=name)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise LabFault(f"cannot read what QEMU saved of the guest's memory: {error.strerror}") from error
+        finally:
+            path.unlink(missing_ok=True)
+
     def check(self) -> None:
         """Raises LabFault if QEMU has ended."""
         status = self.process.poll()
