@@ -132,6 +132,13 @@ def words_of_qemu(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_words("--qemu", text)))
 
 
+def check_machines(text: str) -> None:
+    """Raises BadInput for what is neither a choice nor a list of known machine types."""
+    if text not in {"all", "supported"}:
+        for word in _words("--machines", text):
+            _named(word, ())
+
+
 def shard(text: str) -> tuple[int, int]:
     """`2/4` to (2, 4); raises BadInput for what is no part of a whole."""
     found = _SHARD.fullmatch(text)
