@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -12,7 +13,6 @@ from pipeline.matrix.cell import Cell, Lane
 from pipeline.matrix.job import Job, dryboot
 
 LANES = "tests.matrix_lanes:LANES"
-MakeJob = Callable[..., Job]
 
 
 @pytest.fixture
@@ -44,6 +44,11 @@ def living(notes: Path) -> list[str]:
         except psutil.Error:
             continue
     return found
+
+
+def plays(monkeypatch: pytest.MonkeyPatch, table: dict[str, str]) -> None:
+    """What the cells of these names or machine types do in tests.matrix_lanes:BY_TYPE."""
+    monkeypatch.setenv("DRYBOOT_TEST_PLAYS", json.dumps(table))
 
 
 def job(
