@@ -19,7 +19,6 @@ from pipeline.matrix.explanation import (
     default_differences,
     explain,
     sides,
-    types_of,
     unexplained,
 )
 from pipeline.matrix.machine_types import MachineType, ReleaseTypes
@@ -87,7 +86,7 @@ def against(result: CellResult, before: Baseline | None, releases: Mapping[str, 
     found = compare(before.fingerprint, result.fingerprint) if result.fingerprint else None
     differences = (*checks, *(found.differences if found else ()))
     worst = min((one.weight for one in differences), key=lambda weight: weight.rank, default=None)
-    present = {*types_of(before.fingerprint).values(), *context.types.values()}
+    present = {name for names in context.types.values() for name in names}
     return Comparison(
         cell=result.cell,
         before=before.cell,

@@ -148,7 +148,7 @@ def _comparison(console: Console, one: Comparison) -> None:
         _say(console, f"  [dim]not compared: {shown(path or 'everything')}: {shown(reason)}[/]")
     dark = unexplained(one.explained)
     if dark:
-        _say(console, f"  {len(dark)} of the differences are not explained")
+        _say(console, f"  not explained: {len(dark)} of the differences")
 
 
 def _print(console: Console, one: Explained, line: str, *, bare: bool = False) -> None:

@@ -18,7 +18,11 @@ _NUMBER = re.compile(r"([0-9]+)")
 _DEEP = {"devices"}
 PCI = "pci"
 # Sections whose facts are by the address of a PCI function.
-_BY_ADDRESS = (PCI, "interrupts")
+_BY_ADDRESS = (PCI, "interrupts", "devices")
+# Facts that stand for all of a table.
+_MARKS = ("digest", "length")
+# Tables of code: what differs in one is a single difference.
+_CODE = re.compile(r"acpi/[DS]SDT[^/]*")
 CHECKS = "checks"
 
 
@@ -103,7 +107,7 @@ def compare(before: Fingerprint, after: Fingerprint) -> Compared:
             found += [_whole(name, mine, Kind.REMOVED)] if mine else []
             found += [_whole(name, other, Kind.ADDED)] if other else []
         else:
-            found += _facts(mine, other)
+            found += _together(name, tuple(_facts(mine, other)), other)
     left_out = dict(sorted({**before.left_out, **after.left_out}.items()))
     return Compared(differences=_ordered(found), left_out=left_out)
 
@@ -153,10 +157,16 @@ def _ordered(found: Iterable[Difference]) -> tuple[Difference, ...]:
     return tuple(sorted(found, key=lambda one: (one.path.split("/")[0], natural(one.path), one.kind.value)))
 
 
+def owner(path: str, value: str) -> str:
+    """The device or table that a fact is of; that of a device's type is the device (`devices/00:1f.0/isa-i8259@32`)."""
+    kind = path.rpartition("/")[2].partition("@")[0].partition("#")[0]
+    return path if path.split("/")[0] in _DEEP and value == kind else group(path)
+
+
 def _groups(facts: Mapping[str, str]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for path, value in facts.items():
-        found.setdefault(group(path), {})[path] = value
+        found.setdefault(owner(path, value), {})[path] = value
     return found
 
 
@@ -200,13 +210,21 @@ def _swapped(old: Mapping[str, str], new: Mapping[str, str]) -> set[str]:
 
 def _take(facts: dict[str, str], name: str) -> dict[str, str]:
     """The facts of a function, in every section that has some by its address; they are taken out of `facts`."""
-    names = {f"{section}/{name.partition('/')[2]}" for section in _BY_ADDRESS}
-    return {path: facts.pop(path) for path in [path for path in facts if group(path) in names]}
+    places = [f"{section}/{name.partition('/')[2]}" for section in _BY_ADDRESS]
+    taken = [path for path in facts if any(_below(path, place) for place in places)]
+    return {path: facts.pop(path) for path in taken}
+
+
+def _below(path: str, place: str) -> bool:
+    return path == place or path.startswith(f"{place}/")
 
 
 def _move(was: str, now: str, old: Mapping[str, str], new: Mapping[str, str]) -> Difference:
     before, after = was.partition("/")[2], now.partition("/")[2]
-    here = {path.replace(f"/{before}/", f"/{after}/", 1): value for path, value in old.items()}
+    here = {}
+    for path, value in old.items():
+        section, _, rest = path.partition("/")
+        here[f"{section}/{after}{rest.removeprefix(before)}"] = value
     weight, why = _weigh(now)
     return Difference(
         path=was,
@@ -216,6 +234,26 @@ def _move(was: str, now: str, old: Mapping[str, str], new: Mapping[str, str]) ->
         weight=weight,
         why=why,
         details=_ordered(_facts(here, new)),
+    )
+
+
+def _together(name: str, found: tuple[Difference, ...], facts: Mapping[str, str]) -> Sequence[Difference]:
+    """The differences of a table of code as one; others stay alone."""
+    if len(found) < 2 or not _CODE.fullmatch(name):
+        return found
+    worst = min(found, key=lambda one: one.weight.rank)
+    by_path = {one.path: one for one in found}
+    mark = next((by_path[path] for part in _MARKS if (path := f"{name}/{part}") in by_path), None)
+    return (
+        Difference(
+            path=name,
+            before=mark.before if mark else None,
+            after=mark.after if mark else f"{len(found)} of {len(facts)} facts differ",
+            kind=Kind.CHANGED,
+            weight=worst.weight,
+            why=worst.why,
+            details=_ordered(found),
+        ),
     )
 
 

@@ -12,7 +12,7 @@ from pipeline.facts.version import parts
 from pipeline.fingerprint.model import Fingerprint
 from pipeline.matrix.cell import Cell
 from pipeline.matrix.defaults import Default
-from pipeline.matrix.difference import Difference, Kind, Weight, group
+from pipeline.matrix.difference import Difference, Kind, Weight, group, owner
 
 NOT_EXPLAINED = "not explained"
 
@@ -20,8 +20,6 @@ NOT_EXPLAINED = "not explained"
 _FIRMWARE = re.compile(r"smbios/0(#[0-9]+)?/.*|firmware/(version|revision|vendor|release)")
 # Drivers of every Q35 guest, whether or not its devices were listed.
 _ON_EVERY_Q35 = ("mch", "ICH9-LPC", "q35-pcihost", device_types.PROCESSOR)
-# A part of a path such as `virtio-net-pci@00:03.0` or `pcie-root-port[2]` names a device's type.
-_TYPE = re.compile(r"[A-Za-z0-9_.-]+")
 _ADDRESS = re.compile(r"(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 
 
@@ -51,15 +49,16 @@ class Explained:
 class Sides:
     """What is compared: two cells, the defaults that differ between their types (None: not known).
 
-    `types` has the type of each device by the path of its group, or by its PCI address; `firmware` says whether the
-    firmware is another one; `versions` are those of the two QEMU releases where their names are none.
+    `types` has the type of each device by its path, and by a PCI address those of the function and what is on it.
+    `firmware` says whether the firmware is another one; `versions` are those of the two QEMU releases where their
+    names are none.
     """
 
     before: Cell
     after: Cell
     defaults: tuple[Default, ...] | None = ()
     firmware: bool = False
-    types: Mapping[str, str] = field(default_factory=dict)
+    types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     versions: tuple[str, str] = ("", "")
 
     @property
@@ -90,24 +89,16 @@ def _firmware(fingerprint: Fingerprint) -> dict[str, str]:
     return {path: value for path, value in fingerprint.facts.items() if _FIRMWARE.fullmatch(path)}
 
 
-def types_of(fingerprint: Fingerprint) -> dict[str, str]:
-    """The type of each device, by the path of its facts and, where that has one, by its PCI address."""
-    found: dict[str, str] = {}
-    for path, value in fingerprint.facts.items():
-        section, _, rest = path.partition("/")
-        if section != "devices":
+def types_of(fingerprint: Fingerprint) -> dict[str, tuple[str, ...]]:
+    """The type of each device by its path (`devices/00:1f.0`), and those of a function and what is on it by address."""
+    found: dict[str, tuple[str, ...]] = {}
+    for path, value in sorted(fingerprint.facts.items()):
+        words = path.split("/")
+        if words[0] != "devices" or owner(path, value) != path:
             continue
-        name = group(path)
-        if path == f"{name}/type":
-            found[name] = value
-        elif name not in found:
-            named = [word for part in name.split("/") for word in _TYPE.findall(part)]
-            known = [word for word in named if device_types.is_known(word)]
-            if known:
-                found[name] = known[-1]
-        address = _ADDRESS.search(rest if path != f"{name}/addr" else value)
-        if address and name in found:
-            found[address.group()] = found[name]
+        found[path] = (value,)
+        if _ADDRESS.fullmatch(words[1]):
+            found[words[1]] = (*found.get(words[1], ()), value)
     return found
 
 
@@ -206,12 +197,13 @@ def _may_be_of(default: Default, one: Difference, context: Sides) -> bool:
     return not lineage or default.concerns(lineage)
 
 
-def _lineage(path: str, context: Sides) -> tuple[str, ...]:
-    known = context.types.get(group(path)) or context.types.get(path)
+def _lineage(path: str, context: Sides) -> frozenset[str]:
+    """The types of the device that a fact is of, and those above them; empty where it is of none that is known."""
     address = _ADDRESS.search(path)
+    known = context.types.get(path) or context.types.get(group(path))
     if not known and address:
         known = context.types.get(address.group())
-    return device_types.lineage(known) if known else ()
+    return frozenset(one for name in known or () for one in device_types.lineage(name))
 
 
 def _hint(one: Difference, context: Sides) -> str:

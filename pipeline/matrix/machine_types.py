@@ -1,10 +1,10 @@
-"""The machine types of a QEMU release, as the release itself tells them."""
+"""The Q35 machine types of a QEMU release, as the release itself tells them or the facts know them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 from pipeline.facts import machines
 from pipeline.facts.version import parts
@@ -52,33 +52,38 @@ class ReleaseTypes:
         return next((one.compat for one in self.types if one.name == machine), None)
 
 
-def read(qemu: str, answer: Any, *, version: str = "") -> ReleaseTypes:
-    """What `query-machines` answered (the value of `return`), with or without `compat-props`.
+class Told(Protocol):
+    """A machine type as a release's own list has it."""
 
-    Of two properties that are set twice, the later counts, as in QEMU (hw/core/qdev-properties.c, globals are set in
-    order). Raises ValueError where it is no such answer.
-    """
-    if not isinstance(answer, Sequence) or isinstance(answer, str):
-        raise ValueError("this is no answer of query-machines")
-    types = [_read_one(one) for one in answer]
-    known = [one for one in types if machines.version_of(one.name)]
-    ordered = tuple(sorted(known, key=lambda one: _age(one.name)))
-    return ReleaseTypes(qemu=qemu, types=ordered, version=version)
+    @property
+    def name(self) -> str:
+        """Such as `pc-q35-9.2`."""
+        ...
+
+    @property
+    def alias(self) -> str:
+        """The unversioned name that means it, else empty."""
+        ...
+
+    @property
+    def deprecated(self) -> bool:
+        """Whether the release calls it so."""
+        ...
+
+    @property
+    def compat(self) -> Mapping[str, str] | None:
+        """Its compat properties, None where the release does not tell them."""
+        ...
 
 
-def _read_one(value: Any) -> MachineType:
-    try:
-        compat = value.get("compat-props")
-        return MachineType(
-            name=value["name"],
-            alias=value.get("alias", ""),
-            deprecated=bool(value.get("deprecated", False)),
-            compat=None
-            if compat is None
-            else {f"{one['qom-type']}.{one['property']}": str(one["value"]) for one in compat},
-        )
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"this is no machine type of query-machines: {value!r:.80}") from error
+def of(qemu: str, types: Iterable[Told], *, version: str = "") -> ReleaseTypes:
+    """The versioned Q35 types of a release that was asked for them."""
+    known = [
+        MachineType(name=one.name, alias=one.alias, deprecated=one.deprecated, compat=one.compat)
+        for one in types
+        if machines.version_of(one.name)
+    ]
+    return ReleaseTypes(qemu=qemu, types=tuple(sorted(known, key=_order)), version=version)
 
 
 def by_facts(qemu: str, *, version: str = "") -> ReleaseTypes:
@@ -104,8 +109,8 @@ def newest_of(release: ReleaseTypes) -> MachineType | None:
     return release.types[-1] if release.types else None
 
 
-def _age(name: str) -> tuple[int, ...]:
+def _order(one: MachineType) -> tuple[int, ...]:
     try:
-        return parts(machines.version_of(name) or "0")
+        return parts(machines.version_of(one.name) or "0")
     except ValueError:
         return (0,)

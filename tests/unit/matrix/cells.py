@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any
 
 from pipeline.fingerprint.model import Fingerprint
 from pipeline.matrix.cell import Cell, Lane
-from pipeline.matrix.machine_types import ReleaseTypes, by_facts, read
+from pipeline.matrix.machine_types import MachineType, ReleaseTypes, by_facts, of
 from pipeline.matrix.result import CellCheck, CellResult, Ended
 
 FACTS = {
@@ -71,24 +69,21 @@ def result(
     )
 
 
-def answer(types: Mapping[str, Mapping[str, str]], *, alias: str = "") -> list[dict[str, Any]]:
-    """What query-machines says of machine types with these compat properties."""
-    return [
-        {
-            "name": name,
-            **({"alias": "q35"} if name == alias else {}),
-            "deprecated": False,
-            "compat-props": [
-                {
-                    "qom-type": prop.rpartition(".")[0],
-                    "property": prop.rpartition(".")[2],
-                    "value": value,
-                }
-                for prop, value in props.items()
-            ],
-        }
-        for name, props in types.items()
-    ]
+def types_of(qemu: str, compat: Mapping[str, Mapping[str, str]]) -> ReleaseTypes:
+    """A release with these machine types, the last of which is what `q35` means."""
+    newest = list(compat)[-1]
+    return of(
+        qemu,
+        [
+            MachineType(
+                name=name,
+                alias="q35" if name == newest else "",
+                deprecated=name == "pc-q35-3.1",
+                compat=props,
+            )
+            for name, props in compat.items()
+        ],
+    )
 
 
 def releases(*names: str) -> dict[str, ReleaseTypes]:
@@ -112,6 +107,6 @@ def told() -> dict[str, ReleaseTypes]:
         "pc-q35-11.1": {"virtio-iommu-pci.aw-bits": "39"},
     }
     return {
-        "10.0": read("10.0", json.loads(json.dumps(answer(old, alias="pc-q35-10.0")))),
-        "11.1": read("11.1", json.loads(json.dumps(answer(new, alias="pc-q35-11.1")))),
+        "10.0": types_of("10.0", old),
+        "11.1": types_of("11.1", new),
     }
