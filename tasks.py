@@ -169,7 +169,7 @@ def faults(
         "qemu": "QEMU releases with commas between them, such as 7.2,10.0,11.1 (default: the installed one)",
         "machines": "all, supported (not deprecated), or names and versions with commas between them",
         "lane": "fast (the domain alone), nested (in the host's VM, by vfio-pci) or both",
-        "accel": "kvm or tcg, instead of what was proven to work",
+        "accel": "kvm or tcg (default: tcg, so that every machine finds the same)",
         "jobs": "how many cells at once (default: what the machine takes)",
         "deadline": "seconds that a cell may take before it is a lab fault",
         "output": "where the results of the cells go (default: build/matrix/NAME)",

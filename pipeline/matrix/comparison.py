@@ -11,8 +11,9 @@ from pipeline.fingerprint.model import Fingerprint
 from pipeline.matrix import baseline as baselines
 from pipeline.matrix.baseline import Baseline
 from pipeline.matrix.cell import Cell
+from pipeline.matrix.contrast import check_differences, compare
 from pipeline.matrix.defaults import changed
-from pipeline.matrix.difference import Weight, check_differences, compare
+from pipeline.matrix.difference import Weight
 from pipeline.matrix.explanation import (
     Explained,
     Sides,

@@ -8,8 +8,9 @@ from hypothesis import given
 from pipeline.facts import changes, device_types
 from pipeline.fingerprint.model import Fingerprint
 from pipeline.matrix.cell import Cell
+from pipeline.matrix.contrast import compare
 from pipeline.matrix.defaults import Default, changed
-from pipeline.matrix.difference import compare, flat
+from pipeline.matrix.difference import flat
 from pipeline.matrix.explanation import (
     NOT_EXPLAINED,
     Explained,
@@ -22,7 +23,7 @@ from pipeline.matrix.explanation import (
 from pipeline.matrix.machine_types import by_facts
 from tests.unit.matrix.cells import cell, fingerprint, told
 from tests.unit.matrix.cells import types_of as release
-from tests.unit.matrix.test_difference import FINGERPRINTS
+from tests.unit.matrix.test_contrast import FINGERPRINTS
 
 NEW = cell("11.1", "pc-q35-11.1")
 DEVICES: dict[str, str | None] = {

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.fingerprint.model import Fingerprint
-from pipeline.matrix.difference import Kind, Weight, check_differences, compare, flat, group
+from pipeline.matrix.contrast import check_differences, compare
+from pipeline.matrix.difference import Kind, Weight, flat, group
 from pipeline.matrix.result import CellCheck
 from tests.unit.matrix.cells import FACTS, fingerprint
 

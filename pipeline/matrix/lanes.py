@@ -1,0 +1,74 @@
+"""The lanes of the matrix, as a cell's process runs them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+from pipeline import scenario as scenarios
+from pipeline.fingerprint import reading
+from pipeline.lab import direct, releases
+from pipeline.lab.releases import Release
+from pipeline.matrix.cell import Lane
+from pipeline.matrix.job import Job, Lanes
+from pipeline.matrix.result import CellCheck, CellResult, Ended
+from pipeline.plan import resolve
+from pipeline.render.domain import domain_xml
+
+# The lane gives up before the pool ends its process: its own word on what it waited for says more.
+_SOONER = 0.9
+# Not what this machine could do: a fingerprint is to be the same on every machine that takes part.
+_ACCELERATOR = "tcg"
+
+
+class Fast:
+    """The domain boots at L0."""
+
+    def needs(self, qemu: str) -> Mapping[str, str]:
+        """See Runner."""
+        return {f"QEMU {qemu} with its firmware": _release(qemu).digest}
+
+    def run(self, job: Job) -> CellResult:
+        """See Runner."""
+        cell = job.cell
+        plan = resolve(scenarios.loads(job.scenario, file=job.file, settings=job.settings))
+        release = _release(cell.qemu)
+        ran = direct.boot(
+            plan,
+            domain_xml(plan),
+            release,
+            cell.machine,
+            deadline=job.deadline * _SOONER,
+            accelerator=job.accelerator or _ACCELERATOR,
+            progress=_say,
+        )
+        return CellResult(
+            cell=cell,
+            ended=Ended.HELD if ran.held else Ended.FAILED,
+            checks=tuple(
+                CellCheck(name=one.name, held=one.held, observed=one.observed) for one in ran.checks
+            ),
+            fingerprint=reading.read(ran.sighting) if ran.sighting else None,
+            compat=_compat(release, cell.machine),
+            times={name: round(seconds, 2) for name, seconds in ran.times.items()},
+            stand_ins=ran.stand_ins,
+            console=ran.console,
+        )
+
+
+def _release(name: str) -> Release:
+    (found,) = releases.find([name], _say)
+    return found
+
+
+def _compat(release: Release, machine: str) -> Mapping[str, str] | None:
+    name = direct.versioned(machine, release)
+    return next((one.compat for one in release.machines() if one.name == name), None)
+
+
+def _say(text: str) -> None:
+    """What is being done goes to the log of the cell."""
+    sys.stderr.write(f"{text}\n")
+
+
+LANES: Lanes = {Lane.FAST: Fast()}
