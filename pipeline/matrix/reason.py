@@ -22,10 +22,14 @@ _OF_DEVICES = ("pci/", "interrupts/", "devices/")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation:
-    """One line, and where it is written; `text` is NOT_EXPLAINED, or begins so, where nothing explains it."""
+    """One line, and where it is written; `text` is NOT_EXPLAINED, or begins so, where nothing explains it.
+
+    `lab` says that it is the lab's doing, which the guest on its owner's machine does not see.
+    """
 
     text: str
     source: str = ""
+    lab: bool = False
 
     @property
     def explains(self) -> bool:
@@ -113,7 +117,7 @@ def _by_change(change: Change, one: Difference, context: Sides) -> Iterator[Expl
                 text = f"{default.text(context.before, context.after)}: {_said(change, context)}"
                 yield Explanation(text=text, source=f"{default.source}; {change.source}")
     elif _differs(change, context):
-        yield Explanation(text=_said(change, context), source=change.source)
+        yield Explanation(text=_said(change, context), source=change.source, lab=change.cause == "lab")
 
 
 def _may_be_of(default: Default, one: Difference, context: Sides) -> bool:
@@ -131,6 +135,8 @@ def _differs(change: Change, context: Sides) -> bool:
     """Whether what the change comes from is another on the two sides."""
     if change.cause == "firmware":
         return context.firmware
+    if change.cause == "lab":
+        return context.lab
     return _crossed(change.since, *_versions(change, context))
 
 

@@ -188,7 +188,7 @@ def test_defaults_of_devices_that_the_guest_has() -> None:
 def test_the_data_is_sound() -> None:
     """Causes are known ones, a property names a driver, and each entry has its source."""
     for one in changes.changes():
-        assert one.cause in {"machine", "release", "firmware", "property"}
+        assert one.cause in {"machine", "release", "firmware", "property", "lab"}
         assert bool(one.property) is (one.cause == "property")
         assert not one.since or one.cause in {"machine", "release"}
         assert one.text
