@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import select
 import socket
 import struct
 import time
@@ -130,7 +131,9 @@ def _serve_barely(listener: socket.socket) -> None:
     function = Function(METERED, lambda _: None)
     wanted = protocol.request(0, Command.REGION_READ, protocol.access_payload(0, protocol.CONFIG_REGION, 4))
     told = protocol.reply(protocol.header(wanted[:16]), wanted[16:] + _dword(_IDENTITY))
-    while data := stream.recv(4096):
+    waiting = select.epoll()
+    waiting.register(stream, select.EPOLLIN)
+    while waiting.poll() and (data := stream.recv(4096)):
         if data[2:] == wanted[2:]:
             stream.send(data[:2] + told[2:])
             continue
