@@ -15,7 +15,8 @@ class Change:
 
     What has to differ between the two: the machine type's name (`machine`), QEMU's release (`release`), the
     firmware, or the property `property` of a device. `since` is the first version of the machine type or the
-    release that has the change: it explains nothing where both sides have it, or neither.
+    release that has the change: it explains nothing where both sides have it, or neither. `kind` narrows it to what was
+    `added`, `removed` or `changed`.
     """
 
     facts: tuple[str, ...]
@@ -24,6 +25,7 @@ class Change:
     source: str
     since: str = ""
     property: str = ""
+    kind: str = ""
 
     def fits(self, path: str) -> bool:
         """Whether it is about the fact."""
@@ -51,6 +53,7 @@ def changes() -> tuple[Change, ...]:
             source=entry["source"],
             since=entry.get("since", ""),
             property=entry.get("property", ""),
+            kind=entry.get("kind", ""),
         )
         for entry in table("changes")["change"]
     )

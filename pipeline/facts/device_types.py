@@ -12,7 +12,7 @@ PROCESSOR = "x86_64-cpu"
 
 @cache
 def _above() -> Mapping[str, str]:
-    below = table("device_types")["below"]
+    below = table("device_types")["types"]["below"]
     return {child: parent for parent, children in below.items() for child in children}
 
 
@@ -31,4 +31,4 @@ def lineage(name: str) -> tuple[str, ...]:
 
 def is_known(name: str) -> bool:
     """Whether something is known of the type: what it inherits from, or that it is a processor model."""
-    return len(lineage(name)) > 1 or name in table("device_types")["below"]
+    return len(lineage(name)) > 1 or name in table("device_types")["types"]["below"]

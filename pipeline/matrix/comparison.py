@@ -12,18 +12,11 @@ from pipeline.matrix import baseline as baselines
 from pipeline.matrix.baseline import Baseline
 from pipeline.matrix.cell import Cell
 from pipeline.matrix.contrast import check_differences, compare
-from pipeline.matrix.defaults import changed
 from pipeline.matrix.difference import Weight
-from pipeline.matrix.explanation import (
-    Explained,
-    Sides,
-    default_differences,
-    explain,
-    sides,
-    unexplained,
-)
+from pipeline.matrix.explanation import Explained, default_differences, explain, unexplained
 from pipeline.matrix.machine_types import MachineType, ReleaseTypes
 from pipeline.matrix.result import CellResult, Ended
+from pipeline.matrix.sides import sides
 
 
 class State(Enum):
@@ -82,7 +75,8 @@ def against(result: CellResult, before: Baseline | None, releases: Mapping[str, 
         return Comparison(cell=result.cell, before=before.cell if before else None, state=State.UNKNOWN)
     if before is None:
         return Comparison(cell=result.cell, before=None, state=State.NEW)
-    context = _sides(before, result, releases)
+    seen = result.fingerprint or Fingerprint(facts={})
+    context = sides((before.cell, before.fingerprint), (result.cell, seen), releases)
     checks = check_differences(before.checks, result.checks)
     found = compare(before.fingerprint, result.fingerprint) if result.fingerprint else None
     differences = (*checks, *(found.differences if found else ()))
@@ -96,14 +90,6 @@ def against(result: CellResult, before: Baseline | None, releases: Mapping[str, 
         defaults=default_differences(context.defaults or (), context, present),
         left_out=found.left_out if found else {"": "the cell gave no fingerprint"},
     )
-
-
-def gone(before: Baseline, releases: Mapping[str, ReleaseTypes]) -> Comparison | None:
-    """The comparison of a baseline whose machine type its QEMU release no longer has; None where it has."""
-    release = releases.get(before.cell.qemu)
-    if release is None or release.has(before.cell.machine):
-        return None
-    return Comparison(cell=before.cell, before=before.cell, state=State.GONE)
 
 
 def compare_all(
@@ -163,19 +149,6 @@ def compare_types(before: ReleaseTypes, after: ReleaseTypes) -> TypesComparison:
         alias_after=after.stands_for("q35"),
         source=f"query-machines of both; the rule: {machines.policy_source()}",
     )
-
-
-def _sides(before: Baseline, result: CellResult, releases: Mapping[str, ReleaseTypes]) -> Sides:
-    return sides(
-        (before.cell, before.fingerprint),
-        (result.cell, result.fingerprint or Fingerprint(facts={})),
-        changed(before.cell, result.cell, releases),
-        (_number(before.cell, releases), _number(result.cell, releases)),
-    )
-
-
-def _number(cell: Cell, releases: Mapping[str, ReleaseTypes]) -> str:
-    return releases[cell.qemu].number if cell.qemu in releases else cell.qemu
 
 
 def _state(worst: Weight | None, result: CellResult) -> State:

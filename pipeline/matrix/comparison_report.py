@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
@@ -12,8 +13,9 @@ from pipeline.matrix.answer import Answer
 from pipeline.matrix.answer import State as Standing
 from pipeline.matrix.cell import Cell
 from pipeline.matrix.comparison import Comparison, State, TypesComparison
-from pipeline.matrix.difference import Difference, Kind, Weight
+from pipeline.matrix.difference import Kind, Weight
 from pipeline.matrix.explanation import Explained, unexplained
+from pipeline.matrix.reason import Explanation
 from pipeline.report.problems import shown
 
 _COLOURS = {
@@ -28,6 +30,18 @@ _COLOURS = {
 _STANDINGS = {Standing.SAFE: "green", Standing.FAILS: "red", Standing.UNKNOWN: "magenta"}
 _WEIGHTS = {Weight.BREAKS: "red", Weight.NOTICEABLE: "yellow", Weight.HARMLESS: "dim"}
 _LONGEST = 72
+_MOST_NAMED = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """A line of the report on differences; `weight` is None for what has none, `inner` says that it is of a part."""
+
+    section: str
+    weight: Weight | None
+    text: str
+    explanation: Explanation
+    inner: bool = False
 
 
 def show(console: Console, comparisons: Sequence[Comparison], types: Sequence[TypesComparison] = ()) -> None:
@@ -108,13 +122,57 @@ def as_json(
     }
 
 
-def lines(explained: Iterable[Explained], *, inner: bool = False) -> Iterator[tuple[Explained, str]]:
-    """Each difference and one line for it, without its explanation; the parts of a device only where they say more."""
+def lines(explained: Iterable[Explained]) -> Iterator[Line]:
+    """A line for each difference, and for the parts of one whose parts have reasons of their own."""
     for one in explained:
-        yield one, f"{'  ' if inner else ''}{_line(one.difference)}"
-        whole = one.difference.kind in {Kind.ADDED, Kind.REMOVED}
-        if not whole:
-            yield from lines(one.details, inner=True)
+        yield _line(one)
+        whole = one.difference.kind in {Kind.ADDED, Kind.REMOVED} and not one.difference.gathered
+        if whole or not one.details:
+            continue
+        by_reason: dict[Explanation, list[Explained]] = {}
+        for part in one.details:
+            by_reason.setdefault(part.explanation, []).append(part)
+        if one.difference.gathered and list(by_reason) == [one.explanation]:
+            continue
+        for parts in by_reason.values():
+            yield _inner(parts)
+
+
+def _line(one: Explained) -> Line:
+    difference = one.difference
+    name = difference.path.partition("/")[2] or difference.path
+    count = f" ({len(one.details)} of them)" if difference.gathered else ""
+    match difference.kind:
+        case Kind.ADDED:
+            text = f"{name}{count} is new: {_short(difference.after)}"
+        case Kind.REMOVED:
+            text = f"{name}{count} is gone, was {_short(difference.before)}"
+        case Kind.MOVED:
+            text = f"{name} has moved to {difference.after}"
+        case _:
+            text = f"{name}{count}: {_short(difference.before)} -> {_short(difference.after)}"
+    return Line(
+        section=difference.path.split("/")[0],
+        weight=difference.weight,
+        text=text,
+        explanation=one.explanation,
+    )
+
+
+def _inner(parts: Sequence[Explained]) -> Line:
+    """One line for all parts that have the same reason."""
+    first = parts[0]
+    if len(parts) == 1:
+        return replace(_line(first), inner=True)
+    names = [one.difference.path.partition("/")[2] for one in parts]
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return Line(
+        section=first.difference.path.split("/")[0],
+        weight=min((one.difference.weight for one in parts), key=lambda weight: weight.rank),
+        text=f"{', '.join(names[:_MOST_NAMED])}{more}",
+        explanation=first.explanation,
+        inner=True,
+    )
 
 
 def _types(console: Console, one: TypesComparison) -> None:
@@ -134,16 +192,15 @@ def _comparison(console: Console, one: Comparison) -> None:
     before = f", compared with {_cell(one.before)}" if one.before else ""
     _say(console, f"\n[bold]{_cell(one.cell)}[/]{before}")
     section = ""
-    for each, line in lines(one.explained):
-        name = each.difference.path.split("/")[0]
-        if name != section and not line.startswith(" "):
-            section = name
+    for line in lines(one.explained):
+        if line.section != section:
+            section = line.section
             _say(console, f"  [bold]{shown(section)}[/]")
-        _print(console, each, line)
+        _print(console, line)
     if one.defaults:
         _say(console, "  [bold]changed defaults of devices that this guest has[/]")
         for each in one.defaults:
-            _print(console, each, _line(each.difference), bare=True)
+            _print(console, replace(_line(each), weight=None))
     for path, reason in one.left_out.items():
         _say(console, f"  [dim]not compared: {shown(path or 'everything')}: {shown(reason)}[/]")
     dark = unexplained(one.explained)
@@ -151,24 +208,11 @@ def _comparison(console: Console, one: Comparison) -> None:
         _say(console, f"  not explained: {len(dark)} of the differences")
 
 
-def _print(console: Console, one: Explained, line: str, *, bare: bool = False) -> None:
-    colour = _WEIGHTS[one.difference.weight]
-    why = one.explanation
-    source = f" [dim]({shown(why.source)})[/]" if why.source else ""
-    head = "" if bare else f"[{colour}]{one.difference.weight.value}[/] "
-    _say(console, f"    {head}{shown(line)}: {shown(why.text)}{source}")
-
-
-def _line(one: Difference) -> str:
-    name = one.path.partition("/")[2] or one.path
-    match one.kind:
-        case Kind.ADDED:
-            return f"{name} is new: {_short(one.after)}"
-        case Kind.REMOVED:
-            return f"{name} is gone, was {_short(one.before)}"
-        case Kind.MOVED:
-            return f"{name} has moved to {one.after}"
-    return f"{name}: {_short(one.before)} -> {_short(one.after)}"
+def _print(console: Console, line: Line) -> None:
+    head = f"[{_WEIGHTS[line.weight]}]{line.weight.value}[/] " if line.weight else ""
+    source = f" [dim]({shown(line.explanation.source)})[/]" if line.explanation.source else ""
+    indent = "      " if line.inner else "    "
+    _say(console, f"{indent}{head}{shown(line.text)}: {shown(line.explanation.text)}{source}")
 
 
 def _short(text: str | None) -> str:

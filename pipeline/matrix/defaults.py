@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline.facts import device_types, machines
 from pipeline.facts.version import parts
 from pipeline.matrix.cell import Cell
-from pipeline.matrix.machine_types import ReleaseTypes, newest_of
+from pipeline.matrix.machine_types import ReleaseTypes
 
 _SOURCE = "query-machines with compat-props, QEMU {qemu}"
 _TRUTH = {"on": "on", "true": "on", "yes": "on", "off": "off", "false": "off", "no": "off"}
@@ -50,7 +50,7 @@ def changed(before: Cell, after: Cell, releases: Mapping[str, ReleaseTypes]) -> 
 
     They are those that one of the two sets and the other does not, or sets otherwise, asked of the newest release that
     knows both. Where none does (a type was removed), the older type's list of the release that still has it is put
-    over the list of that release's newest type. None where no release tells.
+    over that of the newest type which both have. None where no release tells.
     """
     if before.machine == after.machine:
         return ()
@@ -60,15 +60,18 @@ def changed(before: Cell, after: Cell, releases: Mapping[str, ReleaseTypes]) -> 
         if lists[0] is not None and lists[1] is not None:
             return _between(lists[0], lists[1], before.machine == old, _SOURCE.format(qemu=release.qemu))
     for release in _newest_first(releases):
-        recent = release.compat(new)
         for elder in _newest_first(releases):
-            bridge = newest_of(elder)
-            own = elder.compat(old)
-            base = release.compat(bridge.name) if bridge else None
+            recent, own, base = release.compat(new), elder.compat(old), _bridge(elder, release)
             if recent is not None and own is not None and base is not None:
                 source = _SOURCE.format(qemu=f"{elder.qemu} and {release.qemu}")
                 return _between({**base, **own}, recent, before.machine == old, source)
     return None
+
+
+def _bridge(elder: ReleaseTypes, release: ReleaseTypes) -> Mapping[str, str] | None:
+    """What `release` says of the newest type of `elder` of which it tells."""
+    told = (release.compat(one.name) for one in reversed(elder.types))
+    return next((one for one in told if one is not None), None)
 
 
 def _between(

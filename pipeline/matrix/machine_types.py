@@ -104,11 +104,6 @@ def by_facts(qemu: str, *, version: str = "") -> ReleaseTypes:
     )
 
 
-def newest_of(release: ReleaseTypes) -> MachineType | None:
-    """Its newest versioned type."""
-    return release.types[-1] if release.types else None
-
-
 def _order(one: MachineType) -> tuple[int, ...]:
     try:
         return parts(machines.version_of(one.name) or "0")
