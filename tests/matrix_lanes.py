@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.errors import LabFault
@@ -61,6 +62,7 @@ class Played:
             "hangs": self.hangs,
             "is stubborn": self.is_stubborn,
             "is mistaken": self.is_mistaken,
+            "cannot be told": self.cannot_be_told,
         }[self.what(job)](job)
 
     def what(self, job: Job) -> str:
@@ -109,6 +111,10 @@ class Played:
     def is_stubborn(self, job: Job) -> CellResult:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         return self.hangs(job)
+
+    def cannot_be_told(self, job: Job) -> CellResult:
+        """With a byte of the console that is no text."""
+        return replace(held(job), console="\udcff")
 
     def is_mistaken(self, job: Job) -> CellResult:
         raise KeyError("spelling")

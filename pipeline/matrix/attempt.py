@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -29,6 +30,7 @@ _CHECKOUT = Path(__file__).resolve().parent.parent.parent
 _MARK = "DRYBOOT_CELL"
 _LOGS = 4
 _STEP = 0.05
+_ROUNDS = 5
 
 
 class Interrupted(Exception):
@@ -64,16 +66,16 @@ def _try(job: Job, lanes: str, run: RunDirectory, end: End) -> CellResult:
     mark = f"{os.getpid()}:{psutil.Process().create_time()!r}:{random}"
     name = f"{job.cell.name}.{random}"
     source, target, log = (run.path / f"{name}.{end}" for end in ("job", "result", "log"))
-    source.write_bytes(JOB.dump_json(job))
     environment = {**os.environ, "PYTHONPATH": str(_CHECKOUT), _MARK: mark}
     argv = [sys.executable, "-m", "pipeline.matrix.inside", str(os.getpid()), lanes, str(source), str(target)]
     started = time.monotonic()
     try:
+        source.write_bytes(JOB.dump_json(job))
         with child(argv, run=run, name=name, environment=environment) as process:
             status = _wait(process, started + job.deadline, end)
             console = "" if status == ExitCode.HELD else _console(process.pid, log)
         result = _result(job, status, console, target)
-    except DrybootError as error:
+    except (DrybootError, OSError, ValueError) as error:
         result = fault(job, str(error))
     finally:
         _clear(mark)
@@ -121,10 +123,14 @@ def _clear(mark: str) -> None:
 
 
 def _end_all(wanted: Callable[[str], bool]) -> None:
-    """End what has such a mark; again, as long as there is some: one may start another meanwhile."""
-    while left := [one for one in psutil.process_iter() if (mark := _mark(one)) and wanted(mark)]:
+    """End what has such a mark; more than once, as one may have started another meanwhile."""
+    for _ in range(_ROUNDS):
+        left = [one for one in psutil.process_iter() if (mark := _mark(one)) and wanted(mark)]
+        if not left:
+            break
         for process in left:
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         psutil.wait_procs(left, timeout=10)
 
 
