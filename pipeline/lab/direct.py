@@ -136,7 +136,7 @@ def _payload(medium: Medium, ports: tuple[tuple[int, int], ...], progress: Calla
     script = sighting.script(ports)
 
     def make(fresh: Path) -> None:
-        payload.fat_image(shell, ports, fresh / "disk", startup_script=script)
+        payload.fat_image(shell, ports, fresh / "disk", startup_script=sighting.script)
         if medium.cdrom:
             payload.boot_iso(fresh / "disk", fresh / "cd")
 

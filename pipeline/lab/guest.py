@@ -11,6 +11,7 @@ from typing import Protocol
 from pipeline.errors import LabFault
 from pipeline.lab import payload
 from pipeline.lab.domain import LabDomain
+from pipeline.lab.emulator import Emulator
 from pipeline.lab.shape import LEFT_FOR_THE_GUEST
 from pipeline.lab.shell import Done, Shell
 from pipeline.pci import Address
@@ -45,12 +46,24 @@ class Watch(Protocol):
         """Libvirt is through with the guest and with its hooks."""
 
 
-def warm_up(shell: Shell) -> None:
+class Look(Protocol):
+    """Looks at the guest when its payload has told all, while it still runs."""
+
+    def __call__(self, shell: Shell, name: str, serial: str) -> None:
+        """`shell` is L1's, `name` the domain's, `serial` what the payload said."""
+
+
+def warm_up(shell: Shell, emulator: Emulator | None = None) -> None:
     """Make the device nodes that a guest may need, and let libvirt probe its QEMU in the background.
 
-    Both take seconds under TCG, so they come after the host's checks, which need neither.
+    Both take seconds under TCG, so they come after the host's checks, which need neither. A QEMU that is under
+    test is put in place.
     """
-    probe = "(virsh domcapabilities --virttype qemu >/dev/null 2>&1 &)"
+    own = ""
+    if emulator:
+        emulator.mount(shell)
+        own = f" --emulatorbin {emulator.binary}"
+    probe = f"(virsh domcapabilities --virttype qemu{own} >/dev/null 2>&1 &)"
     shell.run(f"systemctl start {' '.join(LEFT_FOR_THE_GUEST)}; {probe} ; true")
 
 
@@ -62,10 +75,12 @@ def run_guest(
     accelerator: str,
     progress: Callable[[str], None],
     watch: Watch | None = None,
+    look: Look | None = None,
 ) -> GuestRun:
     """Define and start the domain, read the payload's report, compare.
 
-    `watch` looks at the host beside it, where that hands its card over only now.
+    `watch` looks at the host beside it, where that hands its card over only now; `look` at the guest, which its
+    payload does not end then.
 
     Raises LabFault where L1 or the connection fails; a domain that libvirt refuses is a failed check.
     """
@@ -99,6 +114,10 @@ def run_guest(
                 if not any(sign in text for sign in _FIRMWARE_GAVE_UP):
                     raise LabFault(f"the guest did not come to its end in {SECONDS[accelerator]} s")
             results += _compare(plan, wanted, report, seconds)
+            if look and report.complete:
+                progress("taking the guest's fingerprint")
+                look(shell, plan.guest.name, text)
+                shell.run(f"virsh destroy {name}")
             if watch:
                 progress("looking at what the host has back")
                 results.append(_ended(plan, _find(wanted, Check.GUEST_ENDED), shell))

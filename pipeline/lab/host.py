@@ -78,12 +78,13 @@ def prepare(
     fast: bool,
     run: RunDirectory,
     entry: str = "",
+    script: payload.Script = payload.script,
 ) -> Prepared:
     """Make L1's disks from a copy of the image and what was applied to it.
 
     It boots as its owner's machine does, firmware and boot loader included; `fast` gives kernel and initramfs of
-    the boot loader's entry to QEMU. `entry` is the identifier of the one to boot once, else the default; `root`
-    what the entry calls the root file system, where it does. Raises
+    the boot loader's entry to QEMU. `script` is what the guest's payload runs, `entry` the identifier of the one
+    to boot once, else the default; `root` what the entry calls the root file system, where it does. Raises
     HostDoesNotBoot where there is nothing to boot, LabFault.
     """
     files = Files(applied=applied, image=image)
@@ -94,7 +95,7 @@ def prepare(
     copy_sparse(image.root, disk)
     visitor, host_key = key_pair(), key_pair()
     puts = {**files.applied.files, **access(visitor=visitor, host_key=host_key)}
-    puts |= _media(domain_xml, qemu, shell_program, run)
+    puts |= _media(domain_xml, qemu, shell_program, script, run)
     put(disk, puts, scratch=run.path / "put", removed=applied.removed)
     if root:
         identify(disk, root, scratch=run.path / "put")
@@ -144,14 +145,16 @@ def _loader(bootloader: str, files: Files, firmware: tuple[Path, Path], run: Run
     )
 
 
-def _media(domain_xml: bytes, qemu: Qemu, shell_program: Path, run: RunDirectory) -> dict[str, Put]:
+def _media(
+    domain_xml: bytes, qemu: Qemu, shell_program: Path, script: payload.Script, run: RunDirectory
+) -> dict[str, Put]:
     """Stand-ins at the domain's own paths: the payload for what boots first, empty media for the rest."""
     found: dict[str, Put] = {}
     for number, medium in enumerate(domain.media(domain_xml)):
         image = run.path / f"medium{number}"
         if number == 0:
             disk = run.path / "payload.fat"
-            payload.fat_image(shell_program, domain.root_ports(domain_xml), disk)
+            payload.fat_image(shell_program, domain.root_ports(domain_xml), disk, startup_script=script)
             if medium.cdrom:
                 payload.boot_iso(disk, image)
             else:
@@ -196,8 +199,11 @@ def boot(
     cpu_vendor: str,
     run: RunDirectory,
     progress: Callable[[str], None],
+    more: Sequence[str] = (),
 ) -> Iterator[Host]:
     """Boot L1 and log in; L1 and the servers of its emulated functions end with the context.
+
+    `more` are arguments for what L1 has beside the board and its disks.
 
     Raises HostDoesNotBoot where L1 itself says that it cannot go on, LabFault for everything else.
     """
@@ -208,6 +214,7 @@ def boot(
         *("-netdev", "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"),
         *("-device", f"virtio-net-pci,netdev=net,addr={NETWORK_SLOT:x}.0,romfile="),
         *prepared.boot,
+        *more,
     ]
     with device_server(board.emulated, run=run) as server, machine(qemu, arguments, run=run) as vm:
         port = vm.forwarded_port()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,12 +42,15 @@ def text(lines: Sequence[str]) -> str:
     return "\r\n".join(lines) + "\r\n"
 
 
+Script = Callable[[Sequence[tuple[int, int]]], str]
+
+
 def fat_image(
-    shell: Path, ports: Sequence[tuple[int, int]], target: Path, *, startup_script: str | None = None
+    shell: Path, ports: Sequence[tuple[int, int]], target: Path, *, startup_script: Script = script
 ) -> None:
-    """A FAT disk with the shell as its boot program, and `script` for it or another."""
+    """A FAT disk with the shell as its boot program, which runs what `startup_script` makes of the ports."""
     startup = target.with_suffix(".nsh")
-    startup.write_text(script(ports) if startup_script is None else startup_script, newline="")
+    startup.write_text(startup_script(ports), newline="")
     fat.make(target, {"EFI/BOOT/BOOTX64.EFI": shell, "startup.nsh": startup}, size=_FAT_KIB << 10)
 
 
