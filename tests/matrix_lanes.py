@@ -57,6 +57,7 @@ class Played:
             "fails": self.fails,
             "faults": self.faults,
             "faults once": self.faults_once,
+            "faults differently": self.faults_differently,
             "crashes": self.crashes,
             "leaves": self.leaves,
             "hangs": self.hangs,
@@ -82,6 +83,10 @@ class Played:
     def faults_once(self, job: Job) -> CellResult:
         words = Path(os.environ["DRYBOOT_TEST_NOTES"]).read_text().split()
         return self.faults(job) if words.count(job.cell.name) == 1 else held(job)
+
+    def faults_differently(self, job: Job) -> CellResult:
+        words = Path(os.environ["DRYBOOT_TEST_NOTES"]).read_text().split()
+        raise LabFault(f"fault {words.count(job.cell.name)}")
 
     def crashes(self, job: Job) -> CellResult:
         self.leave()

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -55,8 +55,24 @@ def tried(job: Job, *, lanes: str, run: RunDirectory, end: End, retries: int) ->
         retry=retry_if_result(lambda result: result.ended is Ended.LAB_FAULT),
         retry_error_callback=lambda state: state.outcome and state.outcome.result(),
     )
-    result: CellResult = retrying(lambda: _try(job, lanes, run, end))
-    return replace(result, attempts=int(retrying.statistics["attempt_number"]))
+    faults: list[str] = []
+
+    def once() -> CellResult:
+        result = _try(job, lanes, run, end)
+        faults.append(result.fault)
+        return result
+
+    result: CellResult = retrying(once)
+    if result.ended is Ended.LAB_FAULT:
+        result = replace(result, fault="\n".join((faults[-1], *_others(faults))))
+    return replace(result, attempts=len(faults))
+
+
+def _others(faults: Sequence[str]) -> Iterator[str]:
+    """What the tries before the last have said, where it was something else."""
+    for number, text in enumerate(faults[:-1], 1):
+        if text != faults[-1]:
+            yield f"try {number}: {text}"
 
 
 def _try(job: Job, lanes: str, run: RunDirectory, end: End) -> CellResult:

@@ -64,6 +64,11 @@ def test_a_lab_fault_is_tried_again(notes: Path) -> None:
     assert set(ran(notes).values()) == {2}
 
 
+def test_what_each_try_has_said_is_kept(notes: Path) -> None:
+    found = run(job("9.2", "faults differently"), retries=2)["9.2"]
+    assert found.fault == "fault 3\ntry 1: fault 1\ntry 2: fault 2"
+
+
 def test_a_crash_harms_nobody_else(notes: Path) -> None:
     found = run(job("9.2", "crashes"), job("9.1", "slow"))
     assert found["9.2"].ended is Ended.LAB_FAULT
