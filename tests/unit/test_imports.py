@@ -89,7 +89,7 @@ def test_a_matrix_of_one_machine_loads_nothing_of_a_cluster() -> None:
     )
     loaded = set(done.stdout.split())
     assert "pipeline.matrix.pool" in loaded
-    assert not loaded & {"dask", "distributed", "tornado"}
+    assert not loaded & {"dask", "distributed"}
 
 
 @pytest.mark.parametrize("forbidden", [False, True])
