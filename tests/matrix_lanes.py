@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.errors import LabFault
@@ -56,11 +57,13 @@ class Played:
             "fails": self.fails,
             "faults": self.faults,
             "faults once": self.faults_once,
+            "faults differently": self.faults_differently,
             "crashes": self.crashes,
             "leaves": self.leaves,
             "hangs": self.hangs,
             "is stubborn": self.is_stubborn,
             "is mistaken": self.is_mistaken,
+            "cannot be told": self.cannot_be_told,
         }[self.what(job)](job)
 
     def what(self, job: Job) -> str:
@@ -80,6 +83,10 @@ class Played:
     def faults_once(self, job: Job) -> CellResult:
         words = Path(os.environ["DRYBOOT_TEST_NOTES"]).read_text().split()
         return self.faults(job) if words.count(job.cell.name) == 1 else held(job)
+
+    def faults_differently(self, job: Job) -> CellResult:
+        words = Path(os.environ["DRYBOOT_TEST_NOTES"]).read_text().split()
+        raise LabFault(f"fault {words.count(job.cell.name)}")
 
     def crashes(self, job: Job) -> CellResult:
         self.leave()
@@ -109,6 +116,10 @@ class Played:
     def is_stubborn(self, job: Job) -> CellResult:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         return self.hangs(job)
+
+    def cannot_be_told(self, job: Job) -> CellResult:
+        """With a byte of the console that is no text."""
+        return replace(held(job), console="\udcff")
 
     def is_mistaken(self, job: Job) -> CellResult:
         raise KeyError("spelling")

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.fingerprint.aml_data import Reader, Wrong
+from pipeline.fingerprint import resources
+from pipeline.fingerprint.aml_data import Data, Reader, Wrong
 from pipeline.fingerprint.notes import digest
 
 _MOST = 3500
@@ -23,6 +24,8 @@ _CONTAINERS = {
 # CreateField and its like: how many arguments stand before the name.
 _CREATE = {0x8A: 2, 0x8B: 2, 0x8C: 2, 0x8D: 2, 0x8F: 2}
 _CREATE_FIELD = 0x13
+_TEMPLATES = {"_CRS", "_PRS"}
+_FEW = 3
 
 Named = tuple[str, str]
 
@@ -59,7 +62,7 @@ class _Walk:
                 yield _join(scope, name), f"alias of {target}"
             case 0x08:
                 name = reader.name()
-                yield _join(scope, name), reader.data_object().text(name)
+                yield from _value(_join(scope, name), name, reader.data_object())
             case 0x10:
                 inner = reader.package()
                 yield from self.terms(inner, _join(scope, inner.name()), depth + 1)
@@ -113,6 +116,19 @@ class _Walk:
                 yield from self.terms(inner, path, depth + 1)
             case _:
                 raise Wrong
+
+
+def _value(path: str, name: str, data: Data) -> Iterator[Named]:
+    """A name's value; the items of a long resource template one by one."""
+    found = resources.items(data.contents) if name in _TEMPLATES and data.contents else None
+    if found is None:
+        yield path, data.text(name)
+    elif len(found) <= _FEW:
+        yield path, "; ".join(found) or "nothing"
+    else:
+        yield path, f"{len(found)} items"
+        for index, item in enumerate(found):
+            yield f"{path}/{index}", item
 
 
 def _join(scope: str, name: str) -> str:

@@ -23,10 +23,11 @@ class Wrong(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """A data object: a number, or the text for it with its bytes."""
+    """A data object: a number, or the text for it with its bytes; a buffer has its `contents` too."""
 
     value: int | str
     raw: bytes = b""
+    contents: bytes = b""
 
     def short(self) -> str:
         """As one word or few; a digest where it is long."""
@@ -127,7 +128,7 @@ class Reader:
         size = inner.data_object(depth + 1) if lead != _PACKAGE else Data(inner.byte())
         if lead == _BUFFER:
             contents = inner.take(inner.left())
-            return Data(f"buffer of {size.short()} bytes, {digest(contents)}", raw)
+            return Data(f"buffer of {size.short()} bytes, {digest(contents)}", raw, contents)
         elements: list[str] = []
         while inner.left():
             elements.append(inner.data_object(depth + 1).short())

@@ -18,6 +18,7 @@ from pipeline.pci import Address, IdPair
 _MOST_DEPTH = 64
 _ROM = 6  # QEMU's number for the expansion ROM (include/hw/pci/pci.h PCI_ROM_SLOT)
 _BRIDGE = 1
+_HEADER = 0x40
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +33,7 @@ class Seen:
     @property
     def header(self) -> int:
         """The kind of header: 0 a function, 1 a bridge (PCI 3.0, 6.1)."""
-        return self.config[0x0E] & 0x7F if len(self.config) > 0x0E else 0
+        return self.config[0x0E] & 0x7F if self.config else 0
 
 
 def functions(sighting: Sighting) -> tuple[Seen, ...]:
@@ -65,7 +66,7 @@ def _below(bus: Any, behind: Address | None, memory: Mapping[str, bytes], depth:
             continue
         address = Address(0, place[0], place[1], place[2])
         config = memory.get(f"pci/{address}", b"")
-        if set(config[:4]) <= {0xFF}:
+        if len(config) < _HEADER or set(config[:4]) == {0xFF}:
             config = b""
         yield Seen(address=address, behind=behind, told=device, config=config)
         yield from _below(device.get("pci_bridge"), address, memory, depth + 1)

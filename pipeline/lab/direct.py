@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import select
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,9 +17,11 @@ from pathlib import Path
 from pipeline.errors import LabFault
 from pipeline.fingerprint.sighting import Sighting
 from pipeline.lab import argv, board, cache, domain, payload, sighting, toolchain, translator
+from pipeline.lab import line as lines
 from pipeline.lab.argv import Direct
 from pipeline.lab.direct_checks import DirectCheck, compare, refused
 from pipeline.lab.direct_domain import CODE, VARIABLES, Medium
+from pipeline.lab.line import Line
 from pipeline.lab.process import tail
 from pipeline.lab.releases import Release
 from pipeline.lab.run_directory import RunDirectory, run_directory
@@ -154,22 +155,21 @@ def _watched(
     times: dict[str, float],
     stand_ins: tuple[str, ...],
 ) -> DirectRun:
-    ours, theirs = socket.socketpair()
     log = run.path / f"{_NAME}-serial.log"
-    line = f"socket,id={argv.SERIAL_CHARDEV},fd={theirs.fileno()},logfile={log.name},logappend=off"
-    began = time.monotonic()
-    with contextlib.closing(ours), contextlib.closing(theirs):
+    with lines.line(run, f"{_NAME}-line") as line:
+        backend = f"{line.backend},id={argv.SERIAL_CHARDEV},logfile={log.name},logappend=off"
+        began = time.monotonic()
         with machine(
             release.qemu,
-            ["-chardev", line, *direct.arguments],
+            ["-chardev", backend, *direct.arguments],
             run=run,
             name=_NAME,
             what=f"the cell {release.name} {machine_type}",
-            line=theirs,
+            own_line=True,
         ) as guest:
             times["QEMU"] = time.monotonic() - began
             try:
-                said, through = _listen(ours, guest, began, deadline, times)
+                said, through = _listen(line, guest, began, deadline, times)
             except LabFault as error:
                 said_last = tail(log, _CONSOLE_LINES)
                 raise LabFault(f"{error.message}\n{said_last}".rstrip()) from error
@@ -190,7 +190,7 @@ def _watched(
 
 
 def _listen(
-    line: socket.socket, guest: Machine, began: float, deadline: float, times: dict[str, float]
+    line: Line, guest: Machine, began: float, deadline: float, times: dict[str, float]
 ) -> tuple[str, bool]:
     """What the serial line says up to the payload's end, and whether that came (else the firmware gave up).
 
@@ -205,7 +205,7 @@ def _listen(
             if phase not in times and sign in said:
                 times[phase] = now
         if not answered and _WAITS in said:
-            line.sendall(b"\r")
+            line.write(b"\r")
             answered = True
         if _has_ended(said):
             times["payload's end"] = now
@@ -225,14 +225,14 @@ def _has_ended(said: bytearray) -> bool:
     )
 
 
-def _parts(line: socket.socket, guest: Machine, until: float) -> Iterator[bytes]:
+def _parts(line: Line, guest: Machine, until: float) -> Iterator[bytes]:
     """What comes over the line until then. Raises LabFault where QEMU ends."""
     while (left := until - time.monotonic()) > 0:
         ready, _, _ = select.select([line], [], [], min(left, 1.0))
         if not ready:
             guest.check()
             continue
-        part = line.recv(65536)
+        part = line.read()
         if part:
             yield part
         else:

@@ -90,6 +90,8 @@ def for_direct(
     work.machine(machine)
     work.firmware(firmware)
     work.cpu(accelerator)
+    if accelerator == "tcg":
+        work.hyperv()
     work.outward()
     media = tuple(work.media())
     devices = [*work.networks()]
@@ -167,6 +169,16 @@ class _Work:
             self.said.append("<cpu mode='host-passthrough'> replaced by 'maximum': no usable KVM")
             for feature in cpu.findall("feature[@name='topoext']"):
                 cpu.remove(feature)
+
+    def hyperv(self) -> None:
+        """Only KVM gives a guest Hyper-V's interfaces (QEMU target/i386/kvm), and 7.2 refuses `hv-vpindex` without."""
+        found = [*self.root.findall("features/hyperv"), *self.root.findall("clock/timer[@name='hypervclock']")]
+        for element in found:
+            parent = element.getparent()
+            assert parent is not None
+            parent.remove(element)
+        if found:
+            self.said.append("<hyperv> left out: without KVM QEMU gives a guest none of it")
 
     def outward(self) -> None:
         for tag in _PLACING:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +30,7 @@ _CHECKOUT = Path(__file__).resolve().parent.parent.parent
 _MARK = "DRYBOOT_CELL"
 _LOGS = 4
 _STEP = 0.05
+_ROUNDS = 5
 
 
 class Interrupted(Exception):
@@ -53,8 +55,24 @@ def tried(job: Job, *, lanes: str, run: RunDirectory, end: End, retries: int) ->
         retry=retry_if_result(lambda result: result.ended is Ended.LAB_FAULT),
         retry_error_callback=lambda state: state.outcome and state.outcome.result(),
     )
-    result: CellResult = retrying(lambda: _try(job, lanes, run, end))
-    return replace(result, attempts=int(retrying.statistics["attempt_number"]))
+    faults: list[str] = []
+
+    def once() -> CellResult:
+        result = _try(job, lanes, run, end)
+        faults.append(result.fault)
+        return result
+
+    result: CellResult = retrying(once)
+    if result.ended is Ended.LAB_FAULT:
+        result = replace(result, fault="\n".join((faults[-1], *_others(faults))))
+    return replace(result, attempts=len(faults))
+
+
+def _others(faults: Sequence[str]) -> Iterator[str]:
+    """What the tries before the last have said, where it was something else."""
+    for number, text in enumerate(faults[:-1], 1):
+        if text != faults[-1]:
+            yield f"try {number}: {text}"
 
 
 def _try(job: Job, lanes: str, run: RunDirectory, end: End) -> CellResult:
@@ -64,16 +82,16 @@ def _try(job: Job, lanes: str, run: RunDirectory, end: End) -> CellResult:
     mark = f"{os.getpid()}:{psutil.Process().create_time()!r}:{random}"
     name = f"{job.cell.name}.{random}"
     source, target, log = (run.path / f"{name}.{end}" for end in ("job", "result", "log"))
-    source.write_bytes(JOB.dump_json(job))
     environment = {**os.environ, "PYTHONPATH": str(_CHECKOUT), _MARK: mark}
     argv = [sys.executable, "-m", "pipeline.matrix.inside", str(os.getpid()), lanes, str(source), str(target)]
     started = time.monotonic()
     try:
+        source.write_bytes(JOB.dump_json(job))
         with child(argv, run=run, name=name, environment=environment) as process:
             status = _wait(process, started + job.deadline, end)
             console = "" if status == ExitCode.HELD else _console(process.pid, log)
         result = _result(job, status, console, target)
-    except DrybootError as error:
+    except (DrybootError, OSError, ValueError) as error:
         result = fault(job, str(error))
     finally:
         _clear(mark)
@@ -121,10 +139,14 @@ def _clear(mark: str) -> None:
 
 
 def _end_all(wanted: Callable[[str], bool]) -> None:
-    """End what has such a mark; again, as long as there is some: one may start another meanwhile."""
-    while left := [one for one in psutil.process_iter() if (mark := _mark(one)) and wanted(mark)]:
+    """End what has such a mark; more than once, as one may have started another meanwhile."""
+    for _ in range(_ROUNDS):
+        left = [one for one in psutil.process_iter() if (mark := _mark(one)) and wanted(mark)]
+        if not left:
+            break
         for process in left:
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         psutil.wait_procs(left, timeout=10)
 
 

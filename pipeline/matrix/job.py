@@ -108,5 +108,5 @@ def _same(name: str, wanted: str, found: str) -> None:
     if wanted != found:
         raise LabFault(
             f"{name} is {found} here and {wanted} where the matrix was started",
-            hint="workers need the same checkout and the same cache (DRYBOOT_CACHE): docs/matrix.md",
+            hint="every machine needs the same checkout, left alone while a matrix runs, and the same QEMU",
         )

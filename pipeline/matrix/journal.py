@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter
 
-from pipeline.errors import BadInput
+from pipeline.errors import BadInput, LabFault
 from pipeline.matrix.result import CellResult, Ended
 
 VERSION = 1
@@ -53,20 +52,12 @@ class Journal:
             lock.release()
 
     def write(self, key: str, result: CellResult) -> None:
-        """Keep a result, in place of an older one of the cell; the file is there as a whole or not at all."""
+        """Keep a result, in place of an older one of the cell; the file is there as a whole or not at all.
+
+        Raises LabFault where it cannot be written.
+        """
         data = _ENTRY.dump_json(_Entry(version=VERSION, key=key, result=result), indent=1)
-        number, name = tempfile.mkstemp(prefix=f".{result.cell.name}.", dir=self._folder)
-        new = Path(name)
-        try:
-            with os.fdopen(number, "wb") as file:
-                file.write(data + b"\n")
-                file.flush()
-                # A machine that loses power right after the rename must not come back with an empty file.
-                os.fsync(number)
-            new.replace(self._path(result.cell.name))
-        finally:
-            with suppress(FileNotFoundError):
-                new.unlink()
+        put(self._path(result.cell.name), data + b"\n")
 
     def read(self, key: str, cell_name: str) -> CellResult | None:
         """What is remembered of the cell under `key`, None for anything else, half a file too."""
@@ -84,3 +75,19 @@ class Journal:
 
     def _path(self, cell_name: str) -> Path:
         return self._folder / f"{cell_name}.json"
+
+
+def put(path: Path, data: bytes) -> None:
+    """Write a file that is there as a whole or not at all; raises LabFault where that cannot be."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        with new.open("wb") as file:
+            file.write(data)
+            file.flush()
+            # A machine that loses power right after the rename must not come back with an empty file.
+            os.fsync(file.fileno())
+        new.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            new.unlink()
+        raise LabFault(f"cannot write {path}: {error.strerror or error}") from error

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from pipeline.errors import BadInput
 from pipeline.matrix.cell import Cell
-from pipeline.matrix.journal import Journal
+from pipeline.matrix.journal import Journal, put
 from pipeline.matrix.machine_types import ReleaseTypes
 from pipeline.matrix.result import CellResult, Ended
 from pipeline.matrix.selection import Selection
@@ -57,10 +57,8 @@ def asked(text: str, settings: Sequence[str]) -> str:
 
 
 def write(folder: Path, question: Question) -> None:
-    """Keep it in a matrix' directory, whole or not at all."""
-    new = folder / f".{FILE}.new"
-    new.write_bytes(_QUESTION.dump_json(question, indent=1) + b"\n")
-    new.replace(folder / FILE)
+    """Keep it in a matrix' directory, whole or not at all; raises LabFault where that cannot be."""
+    put(folder / FILE, _QUESTION.dump_json(question, indent=1) + b"\n")
 
 
 def merged(folders: Sequence[Path]) -> tuple[Question, tuple[CellResult, ...]]:

@@ -72,7 +72,7 @@ def show(console: Console, found: Found, *, report: str) -> None:
 def table(found: Found) -> Table:
     """Machine types by QEMU releases, with result and seconds."""
     selection = found.question.selection
-    title = f"{escaped(found.question.scenario)} on {len(selection.machines)} machine types"
+    title = f"{escaped(found.question.scenario)} by machine type and QEMU"
     made = Table(
         "machine type", *(f"QEMU {escaped(one)}" for one in selection.qemus), title=title, expand=False
     )

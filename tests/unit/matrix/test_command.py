@@ -200,26 +200,3 @@ def test_a_lane_that_is_not_there_is_refused(run: Run, monkeypatch: pytest.Monke
     options = Options(**{**run.options, "lane": "nested"})
     with pytest.raises(BadInput, match="the nested lane is not there"):
         command.run(options, Console(), base=run.base, lanes="tests.matrix_lanes:ONLY_FAST", source=source)
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"scenario": ""}, "no scenario is named"),
-        ({"jobs": -1}, "cannot run -1 cells"),
-        ({"deadline": -5}, "cannot wait -5 seconds"),
-        ({"deadline": 10**6}, "cannot wait"),
-        ({"accelerator": "xen"}, "there is no accelerator"),
-        ({"accept": True, "settings": ("a=b",)}, "--accept does not go with --set"),
-        ({"shard": "5/4"}, "cannot read --shard"),
-        ({"shard": "1/4", "accept": True}, "--accept is for the whole matrix"),
-        ({"shard": "1/4", "propose": True}, "--propose is for the whole matrix"),
-        ({"merge": "a,b", "qemu": "11.1"}, "--qemu does not go with --merge"),
-        ({"merge": "a,b", "shard": "1/2"}, "--shard does not go with --merge"),
-        ({"merge": "a,b", "fresh": True}, "--fresh does not go with --merge"),
-        ({"merge": "a,,b"}, "cannot read --merge"),
-    ],
-)
-def test_options_that_do_not_go_together(options: dict[str, Any], said: str) -> None:
-    with pytest.raises(BadInput, match=said):
-        Options(**{"scenario": "rx560", **options}).check()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import BadInput
+from pipeline.errors import BadInput, LabFault
 from pipeline.fingerprint.model import Fingerprint
 from pipeline.matrix.cell import Cell, Lane
 from pipeline.matrix.job import RESULT
@@ -93,7 +93,7 @@ def test_a_write_that_fails_leaves_the_older_result(tmp_path: Path, monkeypatch:
         raise OSError("no space left")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(LabFault, match="no space left"):
         journal.write("two", result)
     assert journal.finished("one", result.cell.name) == result
     assert len(list(tmp_path.iterdir())) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -63,12 +64,32 @@ def test_a_lab_fault_is_tried_again(notes: Path) -> None:
     assert set(ran(notes).values()) == {2}
 
 
+def test_what_each_try_has_said_is_kept(notes: Path) -> None:
+    found = run(job("9.2", "faults differently"), retries=2)["9.2"]
+    assert found.fault == "fault 3\ntry 1: fault 1\ntry 2: fault 2"
+
+
 def test_a_crash_harms_nobody_else(notes: Path) -> None:
     found = run(job("9.2", "crashes"), job("9.1", "slow"))
     assert found["9.2"].ended is Ended.LAB_FAULT
     assert "ended by SIGSEGV" in found["9.2"].fault
     assert "last words" in found["9.2"].console
     assert found["9.1"].ended is Ended.HELD
+
+
+def test_a_result_that_cannot_be_told_is_a_lab_fault(notes: Path) -> None:
+    found = run(job("9.2", "cannot be told"))["9.2"]
+    assert found.ended is Ended.LAB_FAULT
+    assert "surrogates" in found.console
+
+
+def test_a_disk_that_is_full_is_a_lab_fault(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    found = run(job("9.2"))["9.2"]
+    assert (found.ended, "No space left" in found.fault) == (Ended.LAB_FAULT, True)
 
 
 def test_what_a_cell_leaves_is_ended(notes: Path) -> None:
