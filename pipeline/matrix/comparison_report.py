@@ -259,6 +259,7 @@ def _answer_json(found: Answer) -> dict[str, Any]:
                 "state": one.state.value,
                 "fast": list(one.fast),
                 "nested": list(one.nested),
+                "partial": list(one.partial),
                 "why": one.why,
             }
             for one in found.verdicts
