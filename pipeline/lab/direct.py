@@ -97,7 +97,7 @@ def boot(
         served = [
             emulated[names[place.source]] for place in direct.domain.places if _is_there(direct, place.source)
         ]
-        _put_files(xml, direct, release, run, progress)
+        put_files(xml, direct, release, run, progress)
         if served:
             stack.enter_context(device_server(served, run=run))
         times = {"preparing": time.monotonic() - started}
@@ -118,9 +118,10 @@ def _is_there(direct: Direct, source: Address) -> bool:
     return f"fn-{source.bus:02x}-{source.device:02x}-{source.function:x}" in devices
 
 
-def _put_files(
+def put_files(
     xml: bytes, direct: Direct, release: Release, run: RunDirectory, progress: Callable[[str], None]
 ) -> None:
+    """Put the firmware and the media of a domain at L0 into the run's directory."""
     (run.path / CODE).symlink_to(release.firmware.plain.code.resolve())
     shutil.copyfile(release.firmware.plain.variables, run.path / VARIABLES)
     for medium in direct.domain.media:
