@@ -7,9 +7,10 @@ where the release can have them. The payload waits at its end, so that the runni
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import shutil
-import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,10 @@ from pipeline.plan.model import Plan
 
 DEADLINE = 120.0
 _NAME = "cell"
+# A pipe holds 64 KiB (pipe(7)), far more than is said. Where a back end lets QEMU wait, as a socket of 1-byte messages
+# soon does, the firmware's serial driver gives up after a while, and what it was to say is lost (ran; edk2
+# MdeModulePkg/Bus/Pci/PciSioSerialDxe/SerialIo.c SerialWrite()).
+_LINE = "line"
 _CONSOLE_LINES = 25
 # What the shell says before it runs startup.nsh: any key but Escape ends its wait of 5 s (edk2
 # ShellPkg/Application/Shell/Shell.c DoStartupScript()).
@@ -154,30 +159,30 @@ def _watched(
     times: dict[str, float],
     stand_ins: tuple[str, ...],
 ) -> DirectRun:
-    ours, theirs = socket.socketpair()
+    for way in ("in", "out"):
+        os.mkfifo(run.path / f"{_LINE}.{way}", 0o600)
     log = run.path / f"{_NAME}-serial.log"
-    line = f"socket,id={argv.SERIAL_CHARDEV},fd={theirs.fileno()},logfile={log.name},logappend=off"
+    line = f"pipe,id={argv.SERIAL_CHARDEV},path={_LINE},logfile={log.name},logappend=off"
     began = time.monotonic()
-    with contextlib.closing(ours), contextlib.closing(theirs):
-        with machine(
-            release.qemu,
-            ["-chardev", line, *direct.arguments],
-            run=run,
-            name=_NAME,
-            what=f"the cell {release.name} {machine_type}",
-            line=theirs,
-        ) as guest:
-            times["QEMU"] = time.monotonic() - began
-            try:
-                said, through = _listen(ours, guest, began, deadline, times)
-            except LabFault as error:
-                said_last = tail(log, _CONSOLE_LINES)
-                raise LabFault(f"{error.message}\n{said_last}".rstrip()) from error
-            looked = time.monotonic()
-            seen = sighting.collect(guest, said) if through else None
-            ended = time.monotonic()
-            times["looking"] = ended - looked
-        times["ending"] = time.monotonic() - ended
+    with machine(
+        release.qemu,
+        ["-chardev", line, *direct.arguments],
+        run=run,
+        name=_NAME,
+        what=f"the cell {release.name} {machine_type}",
+        serial_line=False,
+    ) as guest:
+        times["QEMU"] = time.monotonic() - began
+        try:
+            said, through = _listen(run.path / _LINE, guest, began, deadline, times)
+        except LabFault as error:
+            said_last = tail(log, _CONSOLE_LINES)
+            raise LabFault(f"{error.message}\n{said_last}".rstrip()) from error
+        looked = time.monotonic()
+        seen = sighting.collect(guest, said) if through else None
+        ended = time.monotonic()
+        times["looking"] = ended - looked
+    times["ending"] = time.monotonic() - ended
     checks = tuple(compare(plan, machine_type, direct.domain, payload.read(said), through=through))
     held = all(check.held for check in checks)
     return DirectRun(
@@ -190,7 +195,7 @@ def _watched(
 
 
 def _listen(
-    line: socket.socket, guest: Machine, began: float, deadline: float, times: dict[str, float]
+    line: Path, guest: Machine, began: float, deadline: float, times: dict[str, float]
 ) -> tuple[str, bool]:
     """What the serial line says up to the payload's end, and whether that came (else the firmware gave up).
 
@@ -205,7 +210,7 @@ def _listen(
             if phase not in times and sign in said:
                 times[phase] = now
         if not answered and _WAITS in said:
-            line.sendall(b"\r")
+            _press_a_key(line.with_suffix(".in"))
             answered = True
         if _has_ended(said):
             times["payload's end"] = now
@@ -213,6 +218,12 @@ def _listen(
         if any(sign in said for sign in _GAVE_UP):
             return said.decode(errors="replace"), False
     raise LabFault(f"the guest has not come to its end in {deadline:g} s")
+
+
+def _press_a_key(line: Path) -> None:
+    """Opened for both ways, which does not wait for a QEMU that may be gone (fifo(7))."""
+    with line.open("r+b", buffering=0) as stream:
+        stream.write(b"\r")
 
 
 def _has_ended(said: bytearray) -> bool:
@@ -225,18 +236,20 @@ def _has_ended(said: bytearray) -> bool:
     )
 
 
-def _parts(line: socket.socket, guest: Machine, until: float) -> Iterator[bytes]:
+def _parts(line: Path, guest: Machine, until: float) -> Iterator[bytes]:
     """What comes over the line until then. Raises LabFault where QEMU ends."""
-    while (left := until - time.monotonic()) > 0:
-        ready, _, _ = select.select([line], [], [], min(left, 1.0))
-        if not ready:
-            guest.check()
-            continue
-        part = line.recv(65536)
-        if part:
-            yield part
-        else:
-            with contextlib.suppress(Exception):
+    descriptor = os.open(line.with_suffix(".out"), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb", buffering=0) as stream:  # noqa: PTH123
+        while (left := until - time.monotonic()) > 0:
+            ready, _, _ = select.select([stream], [], [], min(left, 1.0))
+            if not ready:
+                guest.check()
+                continue
+            part = stream.read(1 << 16)
+            if part:
+                yield part
+                continue
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 guest.process.wait(timeout=5)
             guest.check()
             raise LabFault("QEMU has closed the guest's serial line")

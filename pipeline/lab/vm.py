@@ -86,19 +86,19 @@ def machine(
     run: RunDirectory,
     name: str = "l1",
     what: str = "L1",
-    line: socket.socket | None = None,
+    serial_line: bool = True,
 ) -> Iterator[Machine]:
     """Start `qemu` with `arguments`; it has ended when the context is left. Messages call it `what`.
 
-    QMP goes over a socket pair, so nothing is left in the file system. The serial line is logged; `line` is QEMU's
-    end of a socket for it, whose chardev the arguments name themselves.
+    QMP goes over a socket pair, so nothing is left in the file system. The serial line is logged; without `serial_line`
+    the arguments have one of their own.
 
     Raises Refused where QEMU itself ends with an error, LabFault if it does not start for another reason.
     """
     ours, theirs = socket.socketpair()
     serial = run.path / f"{name}-{SERIAL}"
     monitor = ["-chardev", f"socket,id=qmp,fd={theirs.fileno()}", "-mon", "chardev=qmp,mode=control"]
-    if line is None:
+    if serial_line:
         monitor += ("-chardev", f"file,id=serial,path={serial.name}", "-serial", "chardev:serial")
     with (
         contextlib.closing(ours),
@@ -107,12 +107,10 @@ def machine(
             run=run,
             name=name,
             environment=qemu.merged_environment(),
-            pass_fds=[theirs.fileno(), *([line.fileno()] if line else [])],
+            pass_fds=[theirs.fileno()],
         ) as process,
     ):
         theirs.close()
-        if line:
-            line.close()
         log = run.path / f"{name}.log"
         with asyncio.Runner() as runner:
             qmp = QMPClient(name)
