@@ -212,9 +212,9 @@ def _listen(
         if not answered and _WAITS in said:
             _press_a_key(line.with_suffix(".in"))
             answered = True
-        if _has_ended(said):
+        if (whole := up_to_the_end(said)) is not None:
             times["payload's end"] = now
-            return said.decode(errors="replace"), True
+            return whole, True
         if any(sign in said for sign in _GAVE_UP):
             return said.decode(errors="replace"), False
     raise LabFault(f"the guest has not come to its end in {deadline:g} s")
@@ -226,14 +226,18 @@ def _press_a_key(line: Path) -> None:
         stream.write(b"\r")
 
 
-def _has_ended(said: bytearray) -> bool:
-    """Whether a line begins with the payload's end."""
-    end = payload.END.encode()
-    if end not in said:
-        return False
-    return any(
-        payload.clean(one).startswith(payload.END) for one in said.decode(errors="replace").splitlines()
-    )
+def up_to_the_end(said: bytes | bytearray) -> str | None:
+    """What was said up to the payload's end, which begins a line; None before that has come.
+
+    What comes after it (the shell's prompt) comes sooner or later, so two boots would not say the same.
+    """
+    if payload.END.encode() not in said:
+        return None
+    lines = said.decode(errors="replace").splitlines()
+    for number, line in enumerate(lines):
+        if payload.clean(line).startswith(payload.END):
+            return "\n".join([*lines[:number], payload.END]) + "\n"
+    return None
 
 
 def _parts(line: Path, guest: Machine, until: float) -> Iterator[bytes]:
