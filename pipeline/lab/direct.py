@@ -32,6 +32,10 @@ from pipeline.plan.model import Plan
 
 DEADLINE = 120.0
 _NAME = "cell"
+# A pipe holds 64 KiB (pipe(7)), far more than is said. Where a back end lets QEMU wait, as a socket of 1-byte messages
+# soon does, the firmware's serial driver gives up after a while, and what it was to say is lost (ran; edk2
+# MdeModulePkg/Bus/Pci/PciSioSerialDxe/SerialIo.c SerialWrite()).
+_LINE = "line"
 _CONSOLE_LINES = 25
 # What the shell says before it runs startup.nsh: any key but Escape ends its wait of 5 s (edk2
 # ShellPkg/Application/Shell/Shell.c DoStartupScript()).
@@ -208,22 +212,26 @@ def _listen(
         if not answered and _WAITS in said:
             line.write(b"\r")
             answered = True
-        if _has_ended(said):
+        if (whole := up_to_the_end(said)) is not None:
             times["payload's end"] = now
-            return said.decode(errors="replace"), True
+            return whole, True
         if any(sign in said for sign in _GAVE_UP):
             return said.decode(errors="replace"), False
     raise LabFault(f"the guest has not come to its end in {deadline:g} s")
 
 
-def _has_ended(said: bytearray) -> bool:
-    """Whether a line begins with the payload's end."""
-    end = payload.END.encode()
-    if end not in said:
-        return False
-    return any(
-        payload.clean(one).startswith(payload.END) for one in said.decode(errors="replace").splitlines()
-    )
+def up_to_the_end(said: bytes | bytearray) -> str | None:
+    """What was said up to the payload's end, which begins a line; None before that has come.
+
+    What comes after it (the shell's prompt) comes sooner or later, so two boots would not say the same.
+    """
+    if payload.END.encode() not in said:
+        return None
+    lines = said.decode(errors="replace").splitlines()
+    for number, line in enumerate(lines):
+        if payload.clean(line).startswith(payload.END):
+            return "\n".join([*lines[:number], payload.END]) + "\n"
+    return None
 
 
 def _parts(line: Line, guest: Machine, until: float) -> Iterator[bytes]:
