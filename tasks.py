@@ -288,6 +288,20 @@ def doctor(_: Context) -> None:
     commands.end(commands.doctor)
 
 
+@task(
+    help={
+        "list": "what there is, with machine types and OVMF (the default)",
+        "add": "NAME=PATH: keep the QEMU of a binary, a prefix or a whole root directory under a name",
+        "remove": "forget the release of this name, and what the cache has of it",
+    },
+)
+def qemu(_: Context, list: bool = False, add: str = "", remove: str = "") -> None:  # noqa: A002
+    """Say which QEMU releases a matrix can take, add one by its path, or remove one."""
+    from pipeline import commands
+
+    commands.end(commands.qemu, list, add, remove)
+
+
 @task(help={"runs": "how often each pair is measured", "scenario": "what is built and booted"})
 def bench(_: Context, runs: int = 3, scenario: str = "rx560") -> None:
     """Measure build, lint, host stage and emulated functions, each against a floor in the same run."""

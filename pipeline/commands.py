@@ -449,6 +449,29 @@ def doctor() -> ExitCode:
     return ExitCode.HELD
 
 
+def qemu(show: bool, add: str, remove: str) -> ExitCode:
+    """Show, add or remove QEMU releases."""
+    from rich.console import Console
+
+    from pipeline.lab import releases
+    from pipeline.report import releases as report
+
+    if (show, bool(add), bool(remove)).count(True) > 1:
+        raise BadInput("--list, --add and --remove do not go together", hint="one after the other")
+    console = Console()
+    if add:
+        release = releases.add(add, base=_base(), progress=console.print)
+        console.print(report.added(release), highlight=False, markup=False)
+    elif remove:
+        releases.remove(remove)
+        console.print(f"{remove}: removed", highlight=False, markup=False)
+    else:
+        with console.status("looking at the releases"):
+            found = releases.listing(lambda _: None)
+        console.print(report.table(found))
+    return ExitCode.HELD
+
+
 def bench(runs: int, scenario: str) -> ExitCode:
     """Print the pairs with medians and ratios."""
     from rich.console import Console
