@@ -27,8 +27,3 @@ def lineage(name: str) -> tuple[str, ...]:
     if name.endswith(f"-{PROCESSOR}"):
         found.append(PROCESSOR)
     return tuple(found)
-
-
-def is_known(name: str) -> bool:
-    """Whether something is known of the type: what it inherits from, or that it is a processor model."""
-    return len(lineage(name)) > 1 or name in table("device_types")["types"]["below"]

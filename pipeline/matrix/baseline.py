@@ -19,7 +19,6 @@ from pipeline.fingerprint.model import Fingerprint
 from pipeline.fingerprint.model import read as read_fingerprint
 from pipeline.matrix.cell import Cell, Lane
 from pipeline.matrix.result import CellResult, Ended
-from pipeline.scenario.loader import SHIPPED
 
 VERSION = 1
 _LIMIT = 4 << 20
@@ -73,11 +72,6 @@ def folder(scenario: Path) -> Path:
     A shipped one has them in scenarios/baselines/NAME of the checkout, which is beside it as well.
     """
     return scenario.parent / "baselines" / scenario.stem
-
-
-def is_shipped(scenario: Path) -> bool:
-    """Whether the scenario is one of the checkout's."""
-    return scenario.resolve().parent == SHIPPED
 
 
 def file_of(cell: Cell) -> str:

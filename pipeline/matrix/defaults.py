@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pipeline.facts import compat, device_types, machines
+from pipeline.facts import compat, machines
 from pipeline.facts.version import parts
 from pipeline.matrix.cell import Cell
 from pipeline.matrix.machine_types import ReleaseTypes
@@ -109,8 +109,3 @@ def _number(qemu: str) -> tuple[int, ...]:
 
 def _version(machine: str) -> tuple[int, ...]:
     return _number(machines.version_of(machine) or "0")
-
-
-def concerned(default: Default, types: Iterable[str]) -> tuple[str, ...]:
-    """Those of the device types that the property is of."""
-    return tuple(sorted({name for name in types if default.concerns(device_types.lineage(name))}))
