@@ -24,13 +24,17 @@ _IDS = re.compile(r"Vendor ([0-9A-F]{4}) Device ([0-9A-F]{4})")
 
 def script(ports: Sequence[tuple[int, int]]) -> str:
     """The shell script: PCI functions, SMBIOS, and the bus numbers of each root port (slot, function)."""
-    lines = ["@echo -off", f"echo {BEGIN}", "ver", "pci", "smbiosview -t 0", "smbiosview -t 1"]
+    return "\r\n".join(("@echo -off", *report_lines(ports), "reset -s")) + "\r\n"
+
+
+def report_lines(ports: Sequence[tuple[int, int]]) -> list[str]:
+    """What of the script tells the report that `read` reads."""
+    lines = [f"echo {BEGIN}", "ver", "pci", "smbiosview -t 0", "smbiosview -t 1"]
     for slot, function in ports:
         lines.append(f"echo {_PORT} {slot:02X} {function:X}")
         # Offset 0x18 of a bridge: primary, secondary and subordinate bus (PCI-to-PCI Bridge 1.2, 3.2.5).
         lines.append(f"mm 00{slot:02X}{function:02X}18 -w 4 -PCI -n")
-    lines += [f"echo {END}", "reset -s"]
-    return "\r\n".join(lines) + "\r\n"
+    return [*lines, f"echo {END}"]
 
 
 def fat_image(shell: Path, ports: Sequence[tuple[int, int]], target: Path) -> None:
