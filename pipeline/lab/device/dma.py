@@ -1,9 +1,8 @@
 """DMA of an emulated function: straight to memory that it has a mapping of, else by asking the client.
 
 What no mapping covers is for the client to do: QEMU takes it through the guest's IOMMU, which refuses it and
-logs the fault where the guest sees it. QEMU's structure (hw/vfio-user/protocol.h VFIOUserDMARW) counts in
-32 bits and has the data right behind that, at byte 28 of the message, while it takes no message shorter than
-the structure's padded 32 bytes and the data; docs/interop/vfio-user.rst has 64 bits and byte 32 (ran, 11.1).
+logs the fault where the guest sees it. Address and count have 64 bits each (docs/interop/vfio-user.rst,
+VFIO_USER_DMA_READ; ran with QEMU 11.1, older sources of which count in 32 bits).
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ from pipeline.lab.device import protocol, registers
 from pipeline.lab.device.memory import GuestMemory, NotMapped
 from pipeline.lab.device.protocol import Command, Header, ProtocolError
 
-_ACCESS = struct.Struct("<QI")
-_PADDING = bytes(4)
+_ACCESS = struct.Struct("<QQ")
 # Requests that a reset made pointless, and whose answers are still to come.
 _MOST_WAITING = 16
 
@@ -106,11 +104,9 @@ class Dma:
         self._current = self._number
         access = _ACCESS.pack(address, transfer.length)
         if transfer.to_guest:
-            data = bytes(self.buffer[: transfer.length])
-            message = protocol.request(self._number, Command.DMA_WRITE, access + data + _PADDING)
-        else:
-            message = protocol.request(self._number, Command.DMA_READ, access + _PADDING)
-        self._ask(message)
+            access += self.buffer[: transfer.length]
+        command = Command.DMA_WRITE if transfer.to_guest else Command.DMA_READ
+        self._ask(protocol.request(self._number, command, access))
 
     def _finish(self, transfer: _Transfer, data: bytes | None) -> None:
         if data is None:

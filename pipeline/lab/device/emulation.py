@@ -150,7 +150,6 @@ class Function:
         if self._config.write(offset, data):
             self._log(f"{self.spec.name}: function level reset")
             self._reset()
-        self._used = self._used or self._config.bus_master
         self._interrupts.update()
 
     def _size(self, region: int) -> int:

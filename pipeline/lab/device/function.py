@@ -63,9 +63,8 @@ DEFECTS = {
     DMA_WRONG_ADDRESS: "transfers go 64 bytes beside the address",
     IGNORES_BLOCKED_DMA: "a transfer that was refused is reported as done",
     BAR_STUCK: "what is written behind a BAR is lost",
-    LOST_AFTER_RESET: "a reset after it was used (bus mastering or its test registers on) leaves all ones in "
-    "configuration space, until the server is started anew; the reset before the first use does no harm, as "
-    "with the cards that have this",
+    LOST_AFTER_RESET: "a reset after its test registers were used leaves all ones in configuration space, until the "
+    "server is started anew; resets before the first use do no harm, as with the cards that have this",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -22,27 +23,38 @@ class NotMapped(Exception):
     """DMA to an address that nobody has mapped, or not for this, or whose file has not enough bytes."""
 
 
+_File = tuple[int, int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class _Mapping:
     what: DmaMap
-    fd: int | None
+    file: _File | None
+
+
+@dataclass(slots=True)
+class _Open:
+    fd: int
+    uses: int = 0
 
 
 class GuestMemory:
-    """Mappings and their file descriptors; every descriptor is closed with its mapping."""
+    """Mappings and their files; one descriptor for each file, which is closed with its last mapping.
+
+    A vIOMMU that maps page by page sends the same file thousands of times, more than a process may have open.
+    """
 
     def __init__(self) -> None:
+        self._files: dict[_File, _Open] = {}
         self._mappings: dict[int, _Mapping] = {}
         self._starts: list[int] = []
 
     def map(self, what: DmaMap, fd: int | None) -> None:
         """Take a mapping; it owns `fd` from then on.
 
-        Raises Overlaps, ValueError for a descriptor that is no file (a pipe could keep us waiting), or
-        ProtocolError where there are too many.
+        Raises Overlaps, ValueError for a descriptor that is no file, or ProtocolError where there are too many.
         """
-        if fd is not None and not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise ValueError("memory that is no file")
+        file = None if fd is None else _identity(fd)
         end = what.address + what.size
         position = bisect.bisect_left(self._starts, what.address)
         before = self._mappings[self._starts[position - 1]].what if position else None
@@ -51,7 +63,12 @@ class GuestMemory:
             raise Overlaps(f"{what.size} bytes at {what.address:#x}")
         if len(self._mappings) >= LIMIT:
             raise ProtocolError(f"more than {LIMIT} DMA mappings")
-        self._mappings[what.address] = _Mapping(what, fd)
+        if fd is not None and file is not None:
+            known = self._files.setdefault(file, _Open(fd))
+            known.uses += 1
+            if known.fd != fd:
+                os.close(fd)
+        self._mappings[what.address] = _Mapping(what, file)
         self._starts.insert(position, what.address)
 
     def unmap(self, what: DmaUnmap) -> None:
@@ -93,13 +110,25 @@ class GuestMemory:
             position = bisect.bisect_right(self._starts, address)
             mapping = self._mappings[self._starts[position - 1]] if position else None
             left = mapping.what.address + mapping.what.size - address if mapping else 0
-            if mapping is None or left <= 0 or mapping.fd is None or not mapping.what.flags & use:
+            if mapping is None or left <= 0 or mapping.file is None or not mapping.what.flags & use:
                 raise NotMapped(f"{size} bytes at {address:#x}")
             count = min(size, left)
-            yield mapping.fd, mapping.what.offset + address - mapping.what.address, count
+            yield self._files[mapping.file].fd, mapping.what.offset + address - mapping.what.address, count
             address, size = address + count, size - count
 
-    @staticmethod
-    def _close(mapping: _Mapping) -> None:
-        if mapping.fd is not None:
-            os.close(mapping.fd)
+    def _close(self, mapping: _Mapping) -> None:
+        if mapping.file is None:
+            return
+        known = self._files[mapping.file]
+        known.uses -= 1
+        if not known.uses:
+            os.close(known.fd)
+            del self._files[mapping.file]
+
+
+def _identity(fd: int) -> _File:
+    """Which file it is and how it is open; raises ValueError where it is none: a pipe could keep us waiting."""
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("memory that is no file")
+    return status.st_dev, status.st_ino, fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE

@@ -9,11 +9,13 @@ client, turn it off again and set everything in it to zero.
 A program turns the page on, reads `MAGIC` back, and then:
 
 * INTx: write `RAISE_INTX` to `RAISE`; in the handler, write anything to `ACK`. The line stays asserted until
-  then: an interrupt that is unmasked without it comes at once again.
-* MSI: write `RAISE_MSI | vector` to `RAISE`.
-* DMA: write `DMA_ADDRESS`, `DMA_LENGTH` and a command to `DMA_COMMAND`, then poll `DMA_STATUS` until it is not
-  `DMA_NOTHING`: transfers to what no mapping covers wait for the client's answer. Between the device's
-  buffer, from its start, and the guest's memory. A command while one waits is refused and leaves that alone.
+  then: an interrupt that is unmasked without it comes at once again. The status register of configuration
+  space shows it (bit 3), and the command register disables it (bit 10).
+* MSI: write `RAISE_MSI | vector` to `RAISE`, with MSI enabled in configuration space.
+* DMA: turn bus mastering on in the command register (bit 2), as for MSI, else a transfer is refused. Then
+  write `DMA_ADDRESS`, `DMA_LENGTH` and a command to `DMA_COMMAND`, and poll `DMA_STATUS` until it is not
+  `DMA_NOTHING`: a transfer to what no mapping covers waits for the client's answer. It is between the start of
+  the buffer and the guest's memory. A command while one waits is refused and leaves that alone.
 """
 
 from __future__ import annotations
