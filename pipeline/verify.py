@@ -18,11 +18,14 @@ from pipeline.errors import LabFault
 from pipeline.fidelity import fidelity, lacking, unproven, weigh
 from pipeline.handover import Watcher
 from pipeline.lab import accel, apply, board, cache, domain, guest, host, kernel_proof, memory, toolchain
+from pipeline.lab.functions import medium, stage, tree
+from pipeline.lab.functions.tested import tested
 from pipeline.lab.image import choice, lock
 from pipeline.lab.image.choice import Wanted
 from pipeline.lab.run_directory import RunDirectory, run_directory
 from pipeline.lab.sandbox import StepDone
 from pipeline.lint import Finding
+from pipeline.plan.function_expectations import KINDS, with_functions
 from pipeline.plan.model import Check, Plan, Stage
 from pipeline.plan.way_back import entry
 from pipeline.render import Bundle
@@ -74,18 +77,21 @@ def verify(
     edited: tuple[str, ...] = (),
     guest_too: bool = True,
     wanted: Wanted = _DEFAULT_IMAGE,
+    functions: bool = False,
 ) -> Verdict:
     """Boot the bundle and compare with the plan's expectations; logs go to the directory `logs`.
 
     `edited` are the paths of the bundle that are not as rendered. The host boots through its firmware and boot
     loader; `fast` leaves these two out. `wanted` says what the host is
-    made of. `fallback` boots the entry without passthrough, and no guest. A lab fault
+    made of. `functions` has Linux in the guest test each passed-through function. `fallback` boots the entry without passthrough, and no guest. A lab fault
     is a verdict of its own kind, never raised. BadInput is raised before anything boots.
     """
     layout = board.lay_out(plan)
     if fallback:
         plan = replace(plan, expectations=plan.way_back)
         guest_too = False
+    if functions and guest_too:
+        plan = with_functions(plan)
     run = _Run()
     for path in edited:
         listener.step(f"{path} as edited, not as rendered")
@@ -164,6 +170,7 @@ def _stages(
                 _note(plan, run, Check.LOADER, _ended(applied.loader), listener)
                 if applied.loader.status:
                     return
+            linux = _linux(plan, run, chosen, listener)
             with run.timed("disks"):
                 prepared = host.prepare(
                     applied,
@@ -176,6 +183,7 @@ def _stages(
                     firmware=firmware,
                     fast=fast,
                     entry=entry(plan.host) if fallback else "",
+                    linux=linux,
                     run=directory,
                 )
             reasons = unproven(plan, image)
@@ -187,6 +195,15 @@ def _stages(
             _note(plan, run, Check.BOOTS, str(error), listener)
         finally:
             _keep_logs(directory, logs)
+
+
+def _linux(plan: Plan, run: _Run, chosen: accel.Accelerator, listener: Listener) -> medium.Linux | None:
+    """What the guest boots to test its functions, None where no expectation is about that."""
+    if not any(one.check in KINDS for one in plan.expectations):
+        return None
+    made = tree.tree(listener.step)
+    run.versions["kernel in L2"] = made.release
+    return medium.Linux(tree=made, functions=tested(plan), patience=stage.PATIENCE[chosen.l2])
 
 
 def _of_image(plan: Plan, found: choice.Chosen) -> str:
@@ -249,6 +266,7 @@ def _host_and_guest(
                 accelerator=chosen.l2,
                 progress=listener.step,
                 watch=watch,
+                functions=tested(plan) if any(one.check in KINDS for one in plan.expectations) else (),
             )
         run.checks += seen.checks
         run.logs |= seen.logs

@@ -5,11 +5,11 @@ from __future__ import annotations
 import lzma
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.lab.device import registers
 from pipeline.lab.functions import program
+from pipeline.lab.functions.tested import Tested
 from pipeline.lab.initcpio import archive
 
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
@@ -25,30 +25,6 @@ _INIT = """#!/bin/busybox sh
 {modules}
 exec /usr/bin/python3.13 -ISB /program.py
 """
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tested:
-    """A function as the program looks for it: its ids, its number in its slot, and where its registers are.
-
-    `bar` is None where it has no register page; `offset` is that of the page in the BAR, in bytes.
-    """
-
-    vendor: int
-    device: int
-    function: int
-    bar: int | None
-    offset: int
-
-    def as_numbers(self) -> dict[str, int]:
-        """The same as the program takes it."""
-        return {
-            "vendor": self.vendor,
-            "device": self.device,
-            "function": self.function,
-            "bar": -1 if self.bar is None else self.bar,
-            "offset": self.offset,
-        }
 
 
 def text(functions: Sequence[Tested], patience: float) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pipeline.lab.functions import dump, script
-from pipeline.lab.functions.initramfs import Tested
 from pipeline.lab.functions.program import TIMES
 from pipeline.lab.functions.report import Report
+from pipeline.lab.functions.tested import Tested
 from pipeline.pci import IdPair
 from pipeline.plan.model import Check
 from pipeline.verdict import Outcome

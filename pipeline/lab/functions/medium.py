@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.lab import fat
 from pipeline.lab.functions import initramfs, script
-from pipeline.lab.functions.initramfs import Tested
+from pipeline.lab.functions.tested import Tested
 from pipeline.lab.functions.tree import GuestTree
 
 # For the shell, the script, and what FAT itself takes.

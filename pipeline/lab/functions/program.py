@@ -64,12 +64,15 @@ class Config:
         self._file = os.open(f"{_DEVICES}/{device}/config", os.O_RDWR)
 
     def read(self, offset: int, size: int) -> int:
+        """A little-endian number."""
         return int.from_bytes(os.pread(self._file, size, offset), "little")
 
     def write(self, offset: int, size: int, value: int) -> None:
+        """Write a little-endian number."""
         os.pwrite(self._file, value.to_bytes(size, "little"), offset)
 
     def all(self) -> bytes:
+        """What every function has of it, the extended part left out."""
         return os.pread(self._file, 256, 0)
 
     def capability(self, wanted: int) -> int:
@@ -286,7 +289,7 @@ class Function:
 
 def _differs(wanted: bytes, seen: bytes) -> int:
     """The first byte that is not the same, -1 where all are."""
-    return next((place for place, (a, b) in enumerate(zip(wanted, seen)) if a != b), -1)
+    return next((place for place, (a, b) in enumerate(zip(wanted, seen, strict=True)) if a != b), -1)
 
 
 def _own_page() -> "tuple[mmap.mmap, int]":

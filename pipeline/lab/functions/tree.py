@@ -22,16 +22,17 @@ PACKAGES = ("linux-image-cloud-amd64", "python3.13-minimal", "libpython3.13-stdl
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GuestTree:
-    """Unpacked packages in the cache: `kernel` is the bzImage, `root` has the rest."""
+    """Unpacked packages in the cache: `kernel` is the bzImage of `release`, `root` has the rest."""
 
     kernel: Path
+    release: str
     root: Path
     packages: dict[str, str]
 
 
 def name() -> str:
     """The cache's name for the tree; changes with everything it is made of."""
-    return cache.key("guest", 1, SUITE, PACKAGES, mirror())
+    return cache.key("guest", 2, SUITE, PACKAGES, mirror())
 
 
 def tree(progress: Progress) -> GuestTree:
@@ -41,6 +42,7 @@ def tree(progress: Progress) -> GuestTree:
     return GuestTree(
         kernel=path / "vmlinuz",
         root=path / "root",
+        release=lock["release"],
         packages={package[0]: package[1] for package in lock["packages"]},
     )
 
@@ -59,10 +61,11 @@ def _prepare(fresh: Path, progress: Progress) -> None:
     images = sorted((root / "boot").glob("vmlinuz-*"))
     if len(images) != 1:
         raise LabFault(f"{SUITE} has {len(images)} kernels where one was asked for")
+    release = images[0].name.removeprefix("vmlinuz-")
     images[0].rename(fresh / "vmlinuz")
     packages = [[p.name, p.version, p.architecture, p.sha256] for p in read_lock(listed)]
     listed.unlink()
     # Device nodes and what only a running system has.
     for unused in ("dev", "etc", "var", "proc", "sys", "run", "tmp"):
         shutil.rmtree(root / unused, ignore_errors=True)
-    (fresh / "lock.json").write_text(json.dumps({"packages": packages}, indent=1) + "\n")
+    (fresh / "lock.json").write_text(json.dumps({"release": release, "packages": packages}, indent=1) + "\n")
