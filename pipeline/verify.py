@@ -18,14 +18,14 @@ from pipeline.errors import LabFault
 from pipeline.fidelity import fidelity, lacking, unproven, weigh
 from pipeline.handover import Watcher
 from pipeline.lab import accel, apply, board, cache, domain, guest, host, kernel_proof, memory, toolchain
-from pipeline.lab.functions import medium, stage, tree
-from pipeline.lab.functions.tested import tested
+from pipeline.lab.functions import stage
+from pipeline.lab.functions.medium import Linux
 from pipeline.lab.image import choice, lock
 from pipeline.lab.image.choice import Wanted
 from pipeline.lab.run_directory import RunDirectory, run_directory
 from pipeline.lab.sandbox import StepDone
 from pipeline.lint import Finding
-from pipeline.plan.function_expectations import KINDS, with_functions
+from pipeline.plan.function_expectations import with_functions
 from pipeline.plan.model import Check, Plan, Stage
 from pipeline.plan.way_back import entry
 from pipeline.render import Bundle
@@ -82,8 +82,8 @@ def verify(
     """Boot the bundle and compare with the plan's expectations; logs go to the directory `logs`.
 
     `edited` are the paths of the bundle that are not as rendered. The host boots through its firmware and boot
-    loader; `fast` leaves these two out. `wanted` says what the host is
-    made of. `functions` has Linux in the guest test each passed-through function. `fallback` boots the entry without passthrough, and no guest. A lab fault
+    loader; `fast` leaves these two out. `wanted` says what the host is made of. `functions` has Linux in the guest
+    test each passed-through function. `fallback` boots the entry without passthrough, and no guest. A lab fault
     is a verdict of its own kind, never raised. BadInput is raised before anything boots.
     """
     layout = board.lay_out(plan)
@@ -170,7 +170,8 @@ def _stages(
                 _note(plan, run, Check.LOADER, _ended(applied.loader), listener)
                 if applied.loader.status:
                     return
-            linux = _linux(plan, run, chosen, listener)
+            linux = stage.linux(plan, chosen.l2, listener.step)
+            run.versions |= {"kernel in L2": linux.tree.release} if linux else {}
             with run.timed("disks"):
                 prepared = host.prepare(
                     applied,
@@ -189,21 +190,23 @@ def _stages(
             reasons = unproven(plan, image)
             run.versions["menu entry"] = prepared.entry.title
             _host_and_guest(
-                plan, layout, run, directory, prepared, qemu, chosen, domain_xml, listener, guest_too, reasons
+                plan,
+                layout,
+                run,
+                directory,
+                prepared,
+                qemu,
+                chosen,
+                domain_xml,
+                listener,
+                guest_too,
+                reasons,
+                linux,
             )
         except host.HostDoesNotBoot as error:
             _note(plan, run, Check.BOOTS, str(error), listener)
         finally:
             _keep_logs(directory, logs)
-
-
-def _linux(plan: Plan, run: _Run, chosen: accel.Accelerator, listener: Listener) -> medium.Linux | None:
-    """What the guest boots to test its functions, None where no expectation is about that."""
-    if not any(one.check in KINDS for one in plan.expectations):
-        return None
-    made = tree.tree(listener.step)
-    run.versions["kernel in L2"] = made.release
-    return medium.Linux(tree=made, functions=tested(plan), patience=stage.PATIENCE[chosen.l2])
 
 
 def _of_image(plan: Plan, found: choice.Chosen) -> str:
@@ -224,6 +227,7 @@ def _host_and_guest(
     listener: Listener,
     guest_too: bool,
     reasons: Mapping[str, str],
+    linux: Linux | None,
 ) -> None:
     started = time.monotonic()
     booted = host.boot(
@@ -266,7 +270,7 @@ def _host_and_guest(
                 accelerator=chosen.l2,
                 progress=listener.step,
                 watch=watch,
-                functions=tested(plan) if any(one.check in KINDS for one in plan.expectations) else (),
+                functions=linux.functions if linux else (),
             )
         run.checks += seen.checks
         run.logs |= seen.logs

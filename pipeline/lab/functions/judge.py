@@ -162,7 +162,7 @@ def _reset(number: int, report: Report) -> Judged:
 def _fault(number: int, tested: Tested, address: str, seen: Seen) -> Judged:
     report = seen.report
     told = _told(number, tested, "blocked", report, _blocked)
-    if report.of(number, "blocked-read") is None:
+    if told[0] is Outcome.NOT_PROVEN or report.of(number, "blocked-read") is None:
         return told
     faults = _FAULT.findall(seen.host_log)
     requesters = [match[1] for fault in faults if (match := _REQUESTER.search(fault))]

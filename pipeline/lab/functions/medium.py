@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +24,22 @@ class Linux:
     patience: float
 
 
-def fat_image(shell: Path, ports: Sequence[tuple[int, int]], linux: Linux, target: Path) -> None:
-    """Write the disk to `target`; its parts are made beside it. Raises LabFault."""
+def _same(text: str) -> str:
+    return text
+
+
+def fat_image(
+    shell: Path,
+    ports: Sequence[tuple[int, int]],
+    linux: Linux,
+    target: Path,
+    *,
+    change: Callable[[str], str] = _same,
+) -> None:
+    """Write the disk to `target`; its parts are made beside it. `change` is done to the script. Raises LabFault."""
     startup, initrd = target.with_suffix(".nsh"), target.with_suffix(".initrd")
     numbers = [one.function for one in linux.functions]
-    startup.write_text(script.script(ports, numbers), newline="")
+    startup.write_text(change(script.script(ports, numbers)), newline="")
     initramfs.write(linux.tree.root, linux.functions, initrd, patience=linux.patience)
     files = {
         "EFI/BOOT/BOOTX64.EFI": shell,

@@ -27,6 +27,8 @@ _IO_FLAG = 0x100
 # Where the kernel has given out nothing: it begins at the bottom (arch/x86/include/asm/irq_vectors.h).
 _VECTOR = 0xD0
 _LOCAL_APIC = 0xFEE00000
+# As many functions as raise no more MSI than the kernel tells of in its seconds (DEFAULT_RATELIMIT_BURST, 10).
+_AT_ONCE, _KERNEL_SECONDS = 10 // TIMES, 5.5
 # Outside every guest of the lab, and below what any IOMMU translates (39 bits).
 _NOWHERE = 0x40_0000_0000
 _PATTERNS = (0x5A5A5A5A, 0xA5A5A5A5, 0x01234567)
@@ -318,6 +320,8 @@ def main(specs: "list[Spec]", registers: dict[str, int], patience: float) -> Non
     """Test one function after the other, each test by itself, and power off."""
     _say("begin")
     for number, spec in enumerate(specs):
+        if number and number % _AT_ONCE == 0:
+            time.sleep(_KERNEL_SECONDS)
         device = find(spec)
         if not device:
             _say(f"{number} absent")

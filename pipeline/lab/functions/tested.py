@@ -16,6 +16,8 @@ class Tested:
     `bar` is None where it has no register page; `offset` is that of the page in the BAR, in bytes.
     """
 
+    __test__ = False
+
     vendor: int
     device: int
     function: int
