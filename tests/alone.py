@@ -45,7 +45,7 @@ def card(number: int, broken: str = "") -> FunctionSpec:
     )
 
 
-def tested(spec: FunctionSpec) -> Tested:
+def as_tested(spec: FunctionSpec) -> Tested:
     """The same for the program."""
     assert _PLACE is not None
     return Tested(vendor=spec.vendor_id, device=spec.device_id, function=0, bar=_PLACE[0], offset=_PLACE[1])
@@ -67,7 +67,7 @@ def boot(
     code, variables = toolchain.firmware(print)
     shutil.copyfile(variables, run.path / "vars.fd")
     ports = [(16 + number, 0) for number in range(len(specs))]
-    linux = medium.Linux(tree=tree.tree(print), functions=tuple(map(tested, specs)), patience=4.0)
+    linux = medium.Linux(tree=tree.tree(print), functions=tuple(map(as_tested, specs)), patience=4.0)
     medium.fat_image(toolchain.efi_shell(print), ports, linux, run.path / "disk.fat", change=change)
     arguments = [
         *("-machine", "q35,memory-backend=memory,pflash0=code,pflash1=vars"),

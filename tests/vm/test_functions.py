@@ -34,7 +34,7 @@ Judged = dict[Check, tuple[Outcome, str]]
 
 def judged(text: str, number: int, broken: str) -> Judged:
     seen = Seen(report=report.read(text), dumps=dump.read(text), host_log="")
-    found = judge(number, alone.tested(alone.card(number, broken)), "01:00.0", seen)
+    found = judge(number, alone.as_tested(alone.card(number, broken)), "01:00.0", seen)
     return {check: (outcome, what) for check, outcome, what in found if check not in OF_THE_HOST}
 
 

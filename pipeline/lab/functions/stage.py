@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pipeline.lab.cache import Progress
 from pipeline.lab.functions import dump, judge, report, script
 from pipeline.lab.functions.medium import Linux
-from pipeline.lab.functions.tested import Tested, tested
+from pipeline.lab.functions.tested import Tested, under_test
 from pipeline.lab.functions.tree import tree
 from pipeline.plan.function_expectations import KINDS
 from pipeline.plan.model import Check, Plan
@@ -26,7 +26,7 @@ def linux(plan: Plan, accelerator: str, progress: Progress) -> Linux | None:
     """
     if not any(one.check in KINDS for one in plan.expectations):
         return None
-    return Linux(tree=tree(progress), functions=tested(plan), patience=PATIENCE[accelerator])
+    return Linux(tree=tree(progress), functions=under_test(plan), patience=PATIENCE[accelerator])
 
 
 def results(

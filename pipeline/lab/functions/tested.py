@@ -35,7 +35,7 @@ class Tested:
         }
 
 
-def tested(plan: Plan) -> tuple[Tested, ...]:
+def under_test(plan: Plan) -> tuple[Tested, ...]:
     """The passed-through functions of a plan, in its order; the domain says what numbers they have in the guest."""
     numbers = {device.source: device.function for device in plan.guest.host_devices}
     found = []

@@ -7,22 +7,10 @@ from pipeline.lab.functions import dump
 from pipeline.lab.functions.dump import SIZE, Dump, difference, read
 from pipeline.lab.functions.script import MIRROR
 from pipeline.pci import IdPair
+from tests.function_texts import told
 
 IDS = IdPair(0x1002, 0x67EF)
 SPACE = bytes.fromhex("0210ef6707001000e500000300000000") + bytes(range(16, 256))
-
-
-def told(name: str, spaces: dict[tuple[int, int], bytes], mirror: int = MIRROR) -> str:
-    """As the shell tells it (ran, Debian's efi-shell-x64 of edk2 2025.11)."""
-    lines = [f"DRYBOOT-CONFIG {name}", f"0x{mirror | 1:08X}"]
-    for (bus, function), space in spaces.items():
-        address = MIRROR | bus << 20 | function << 12
-        lines.append(f"Memory Address {address:016X} 100 Bytes")
-        for at in range(0, SIZE, 16):
-            row = space[at : at + 16].hex(" ").upper()
-            lines.append(f"  {address + at:08X}: {row[:23]}-{row[24:]}  *................*")
-        lines.append("")
-    return "\r\n".join([*lines, "DRYBOOT-CONFIG end"]) + "\r\n"
 
 
 def changed(at: int, value: int) -> bytes:

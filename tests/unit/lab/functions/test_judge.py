@@ -10,22 +10,10 @@ from pipeline.lab.functions.tested import Tested
 from pipeline.plan.function_expectations import KINDS
 from pipeline.plan.model import Check
 from pipeline.verdict import Outcome
+from tests.function_texts import AMD, WELL
 
 CARD = Tested(vendor=0x1002, device=0x67EF, function=0, bar=5, offset=0x3F000)
 BARE = Tested(vendor=0x1002, device=0x67EF, function=0, bar=None, offset=0)
-WELL = {
-    "found": "at=0000:01:00.0",
-    "bars": "bars=3 words=27 wrong=0",
-    "intx": "raised=3 seen=3 asked=3",
-    "msi": "raised=3 seen=3 asked=3 vectors=1",
-    "dma-read": "status=1 length=2048 differs=-1",
-    "dma-write": "status=1 length=2048 differs=-1",
-    "blocked-read": "status=2 refused=1 address=0x4000000000",
-    "blocked-write": "status=2 refused=1 address=0x4000000000",
-    "reset": "ids=0x67ef1002 differs=-1 on=0 before=0x5eed after=0x0",
-}
-# Linux 6.12 in L1 with QEMU's AMD and Intel IOMMU.
-AMD = "AMD-Vi: Event logged [IO_PAGE_FAULT device=0000:01:00.0 domain=0x0002 address=0x4000000000 flags=0x0000]\n"
 INTEL = (
     "DMAR: [DMA Read NO_PASID] Request device [01:00.0] fault addr 0x4000000000 [fault reason 0x06] "
     "PTE Read access is not set\n"
