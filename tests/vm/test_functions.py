@@ -5,10 +5,13 @@ Most of it without a host between, where a boot takes seconds: what the guest's 
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pipeline.lab import board
 from pipeline.lab.device.function import (
     BAR_STUCK,
     DMA_WRONG_ADDRESS,
@@ -16,12 +19,19 @@ from pipeline.lab.device.function import (
     LOST_AFTER_RESET,
     NO_INTX,
     NO_MSI,
+    FunctionSpec,
 )
 from pipeline.lab.functions import dump, report
 from pipeline.lab.functions.judge import Seen, judge
 from pipeline.lab.run_directory import run_directory
+from pipeline.plan import resolve
+from pipeline.plan.function_expectations import with_functions
 from pipeline.plan.model import Check
-from pipeline.verdict import Outcome
+from pipeline.plan.topology import PlannedFunction
+from pipeline.render import Inputs, render
+from pipeline.scenario import read
+from pipeline.verdict import Listener, Outcome
+from pipeline.verify import verify
 from tests import alone
 
 pytestmark = pytest.mark.vm
@@ -95,3 +105,38 @@ def test_a_device_that_does_not_come_back_is_seen_in_linux_too(tmp_path: Path) -
         Outcome.FAILED,
         "did not come back after its reset: its ids read 0xffffffff",
     )
+
+
+def test_through_a_host_the_function_that_works_holds_and_the_broken_one_beside_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole way: the host's vfio-pci and IOMMU between the guest and the functions (minutes without KVM)."""
+    specify = board._spec
+    broken = frozenset({DMA_WRONG_ADDRESS, IGNORES_BLOCKED_DMA})
+
+    def partly(function: PlannedFunction, several: bool) -> FunctionSpec:
+        spec = specify(function, several)
+        return replace(spec, broken=broken) if function.address.function else spec
+
+    monkeypatch.setattr(board, "_spec", partly)
+    monkeypatch.setenv("PATH", f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    plan = resolve(read("rx560"))
+    found = verify(
+        plan,
+        render(plan, inputs=Inputs(scenario=b"")),
+        findings=(),
+        accelerator=None,
+        logs=tmp_path / "logs",
+        listener=Listener(),
+        fast=True,
+        functions=True,
+    )
+    assert not found.fault, found.fault
+    wanted = {one.id for one in with_functions(plan).expectations}
+    held = {one.expectation.id for one in found.checks if one.outcome is Outcome.HELD}
+    assert {one.expectation.id: one.observed for one in found.checks if one.outcome is Outcome.FAILED} == {
+        "function-dma[01:00.1]": "DMA read differs at byte 0",
+        "function-blocked-dma[01:00.1]": "DMA read at 0x4000000000 was done",
+        "function-fault[01:00.1]": "faults of 01:00.0 only, none of 01:00.1",
+    }
+    assert len(wanted - held) == 3
