@@ -89,6 +89,7 @@ def run_guest(
     results.append(_command(_find(wanted, Check.DOMAIN_DEFINED), "defined", *defined))
     logs: dict[str, str] = {}
     if defined[0].status == 0:
+        before = shell.run("dmesg").out if functions else ""
         progress("libvirt starts the guest")
         started = _timed(shell, f"virsh start {name}")
         results.append(_command(_find(wanted, Check.DOMAIN_STARTED), "running", *started))
@@ -118,7 +119,9 @@ def run_guest(
                     again, why = _again(shell, name, serial, SECONDS[accelerator])
                 logs["l2-serial-again.log"] = again
                 log = shell.run("dmesg").out
-                results += stage.results(plan, functions, (text, again), host_log=log, not_again=why)
+                logs["l1-kernel-after.log"] = log
+                since = log.removeprefix(before)
+                results += stage.results(plan, functions, (text, again), host_log=since, not_again=why)
     if watch:
         logs["l1-hook.log"] = shell.run(f"journalctl -b -o cat --no-pager -t {shlex.quote(TAG)}").out
         logs["l1-kernel-after.log"] = shell.run("dmesg").out

@@ -16,11 +16,16 @@ from pipeline.verdict import Outcome
 
 _DONE, _REFUSED = 1, 2
 _STATUS = {0: "never ended", _DONE: "was done", _REFUSED: "was refused"}
-# As Linux logs what an IOMMU refuses: drivers/iommu/amd/iommu.c, drivers/iommu/intel/dmar.c.
-_FAULT = re.compile(
-    r"AMD-Vi: Event logged \[IO_PAGE_FAULT .*|DMAR: \[DMA (?:Read|Write).*fault addr.*", re.IGNORECASE
+# As Linux logs what an IOMMU refuses: drivers/iommu/amd/iommu.c (with the device's driver and name in front where it
+# knows the device), drivers/iommu/intel/dmar.c.
+_ADDRESS = r"(?:[0-9a-f]{4}:)?([0-9a-f]{2}:[0-9a-f]{2}\.[0-7])"
+_FAULTS = (
+    re.compile(rf"{_ADDRESS}: AMD-Vi: Event logged \[IO_PAGE_FAULT "),
+    re.compile(rf"AMD-Vi: Event logged \[IO_PAGE_FAULT device={_ADDRESS}"),
+    re.compile(rf"DMAR: \[DMA (?:Read|Write)[^]]*\] Request device \[{_ADDRESS}\] fault addr"),
 )
-_REQUESTER = re.compile(r"(?:device=|Request device \[)(?:[0-9a-f]{4}:)?([0-9a-f]{2}:[0-9a-f]{2}\.[0-7])")
+# QEMU's AMD-Vi leaves the bus out (hw/i386/amd_iommu.c amdvi_page_fault(); ran, 11.1).
+_NO_BUS = "00"
 
 Judged = tuple[Outcome, str]
 
@@ -164,12 +169,16 @@ def _fault(number: int, tested: Tested, address: str, seen: Seen) -> Judged:
     told = _told(number, tested, "blocked", report, _blocked)
     if told[0] is Outcome.NOT_PROVEN or report.of(number, "blocked-read") is None:
         return told
-    faults = _FAULT.findall(seen.host_log)
-    requesters = [match[1] for fault in faults if (match := _REQUESTER.search(fault))]
-    own = requesters.count(address)
-    if own:
+    requesters = [match[1] for fault in _FAULTS for match in fault.finditer(seen.host_log)]
+    if own := requesters.count(address):
         return Outcome.HELD, f"{own} faults of {address} in the host's kernel log"
-    if faults:
+    shortened = f"{_NO_BUS}{address[address.index(':') :]}"
+    if ("AMD-Vi" in seen.host_log) and (own := requesters.count(shortened)):
+        return (
+            Outcome.HELD,
+            f"{own} faults in the host's kernel log, of {shortened}: the emulated AMD-Vi leaves out the bus",
+        )
+    if requesters:
         return Outcome.FAILED, f"faults of {', '.join(sorted(set(requesters)))} only, none of {address}"
     return Outcome.FAILED, "no fault in the host's kernel log"
 

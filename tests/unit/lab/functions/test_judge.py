@@ -80,7 +80,11 @@ def test_what_goes_wrong_fails_that_check_alone(name: str, text: str, check: Che
     assert observed in found[check][1]
 
 
-@pytest.mark.parametrize("log", [AMD, INTEL, AMD * 2])
+# A device that the kernel knows has its driver and name in front.
+NAMED = "vfio-pci 0000:01:00.0: AMD-Vi: Event logged [IO_PAGE_FAULT domain=0x0002 address=0x4000000000 flags=0x0]\n"
+
+
+@pytest.mark.parametrize("log", [AMD, INTEL, AMD * 2, NAMED])
 def test_a_fault_of_the_function_is_seen(log: str) -> None:
     assert judged(seen(host_log=log))[Check.FUNCTION_FAULT][0] is Outcome.HELD
 
@@ -90,11 +94,21 @@ def test_a_fault_of_the_function_is_seen(log: str) -> None:
     [
         ("", "no fault in the host's kernel log"),
         (AMD.replace("01:00.0", "01:00.1"), "faults of 01:00.1 only, none of 01:00.0"),
+        (AMD.replace("01:00.0", "00:00.1"), "faults of 00:00.1 only, none of 01:00.0"),
+        (INTEL.replace("01:00.0", "00:00.0"), "faults of 00:00.0 only, none of 01:00.0"),
     ],
 )
 def test_a_fault_of_nobody_or_of_another_fails(log: str, observed: str) -> None:
     found = judged(seen(host_log=log))
     assert found[Check.FUNCTION_FAULT] == (Outcome.FAILED, observed)
+
+
+def test_qemu_s_amd_iommu_leaves_the_bus_out() -> None:
+    found = judged(seen(host_log=NAMED.replace("01:00.0", "00:00.0")))[Check.FUNCTION_FAULT]
+    assert found == (
+        Outcome.HELD,
+        "1 faults in the host's kernel log, of 00:00.0: the emulated AMD-Vi leaves out the bus",
+    )
 
 
 def test_linux_that_did_not_start_fails_every_test_of_its_own() -> None:
