@@ -172,7 +172,10 @@ class _Work:
 
     def hyperv(self) -> None:
         """Only KVM gives a guest Hyper-V's interfaces (QEMU target/i386/kvm), and 7.2 refuses `hv-vpindex` without."""
-        found = [*self.root.findall("features/hyperv"), *self.root.findall("clock/timer[@name='hypervclock']")]
+        found = [
+            *self.root.findall("features/hyperv"),
+            *self.root.findall("clock/timer[@name='hypervclock']"),
+        ]
         for element in found:
             parent = element.getparent()
             assert parent is not None
