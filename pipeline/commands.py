@@ -284,6 +284,7 @@ def verify(
     edited: str = "",
     boot: str = "default",
     wanted: ImageOptions | None = None,
+    functions: bool = False,
 ) -> ExitCode:
     """Build, boot, check; write the verdict."""
     from rich.console import Console
@@ -297,6 +298,10 @@ def verify(
         raise BadInput(f"there is no entry {boot!r} to boot", hint="--boot default or --boot fallback")
     if accelerator not in {"", "kvm", "tcg"}:
         raise BadInput(f"there is no accelerator {accelerator!r}", hint="--accel kvm or --accel tcg")
+    if functions and boot == "fallback":
+        raise BadInput(
+            "--functions needs a guest, and --boot fallback starts none", hint="leave one of them out"
+        )
     image = _wanted(wanted)
     if report:
         files.check(_base() / report)
@@ -322,6 +327,7 @@ def verify(
             fallback=boot == "fallback",
             edited=changed,
             wanted=image,
+            functions=functions,
         )
         (folder / "verdict.json").write_text(as_json.text(result), encoding="utf-8")
         (folder / "junit.xml").write_bytes(junit.data(result))
