@@ -32,6 +32,27 @@ class State(Enum):
     UNKNOWN = "not known"
 
 
+# What the guest's firmware, SMBIOS and ACPI call themselves.
+_VERSIONS = {
+    "BIOS": "smbios/0/version",
+    "BIOS date": "smbios/0/date",
+    "SMBIOS": "smbios/entry point",
+    "SMBIOS system version": "smbios/1/version",
+    "ACPI revision": "acpi/FACP/revision",
+    "ACPI OEM": "acpi/FACP/OEM",
+    "ACPI creator": "acpi/FACP/creator",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Version:
+    """A version that the guest is told, on both sides, whether it differs or not; None where it is not known."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
     """`explained` has the differences, worst section first as they are sorted; `defaults` the changed defaults.
@@ -46,6 +67,7 @@ class Comparison:
     explained: tuple[Explained, ...] = ()
     defaults: tuple[Explained, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
+    versions: tuple[Version, ...] = ()
 
     @property
     def unexplained(self) -> int:
@@ -91,6 +113,11 @@ def against(result: CellResult, before: Baseline | None, releases: Mapping[str, 
         explained=explained,
         defaults=default_differences(context.defaults or (), context, present),
         left_out=found.left_out if found else {"": "the cell gave no fingerprint"},
+        versions=tuple(
+            Version(name=name, before=old.facts.get(path), after=new.facts.get(path))
+            for name, path in _VERSIONS.items()
+            if path in old.facts or path in new.facts
+        ),
     )
 
 

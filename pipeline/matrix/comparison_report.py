@@ -12,7 +12,7 @@ from rich.table import Table
 from pipeline.matrix.answer import Answer
 from pipeline.matrix.answer import State as Standing
 from pipeline.matrix.cell import Cell
-from pipeline.matrix.comparison import Comparison, State, TypesComparison
+from pipeline.matrix.comparison import Comparison, State, TypesComparison, Version
 from pipeline.matrix.difference import Kind, Weight
 from pipeline.matrix.explanation import Explained, unexplained
 from pipeline.matrix.reason import Explanation
@@ -124,6 +124,9 @@ def as_json(
                 "defaults": [_explained_json(each) for each in one.defaults],
                 "not_explained": one.unexplained,
                 "left_out": dict(one.left_out),
+                "versions": {
+                    each.name: {"before": each.before, "after": each.after} for each in one.versions
+                },
             }
             for one in comparisons
         ],
@@ -200,6 +203,8 @@ def _types(console: Console, one: TypesComparison) -> None:
 def _comparison(console: Console, one: Comparison, shared: Collection[tuple[str, str]]) -> None:
     before = f", compared with {_cell(one.before)}" if one.before else ""
     _say(console, f"\n[bold]{_cell(one.cell)}[/]{before}")
+    if one.versions:
+        _say(console, f"  versions: {shown('; '.join(_version(each) for each in one.versions))}")
     section = ""
     for line in lines(one.explained):
         if line.section != section:
@@ -222,6 +227,11 @@ def _print(console: Console, line: Line) -> None:
     source = f" [dim]({shown(line.explanation.source)})[/]" if line.explanation.source else ""
     indent = "      " if line.inner else "    "
     _say(console, f"{indent}{head}{shown(line.text)}: {shown(line.explanation.text)}{source}")
+
+
+def _version(one: Version) -> str:
+    same = one.before == one.after
+    return f"{one.name} {f'{one.after} on both' if same else f'{_short(one.before)} -> {_short(one.after)}'}"
 
 
 def _short(text: str | None) -> str:

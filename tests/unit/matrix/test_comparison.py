@@ -125,6 +125,10 @@ def test_the_report_has_a_line_for_each_difference() -> None:
     assert "noticeable 02:00.0/odd is new: 1: not explained" in text
     assert "mch.extended-tseg-mbytes: 16 -> the driver's default: pc-q35-9.1 keeps" in text
     assert "machine type gone" in text
+    assert (
+        "versions: BIOS 2025.02-8 -> 2026.08; SMBIOS system version pc-q35-9.2 -> pc-q35-11.1; ACPI revision 3 on both"
+        in text
+    )
     assert "no machine type of this matrix is safe" in text
     assert "not explained: 1 of the differences" in text
 
