@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pipeline.fingerprint import resources
 from pipeline.fingerprint.aml_data import Data, Reader, Wrong
-from pipeline.fingerprint.notes import digest
+from pipeline.fingerprint.notes import LONGEST, digest
 
 _MOST = 3500
 _DEPTH = 32
@@ -25,7 +25,6 @@ _CONTAINERS = {
 _CREATE = {0x8A: 2, 0x8B: 2, 0x8C: 2, 0x8D: 2, 0x8F: 2}
 _CREATE_FIELD = 0x13
 _TEMPLATES = {"_CRS", "_PRS"}
-_FEW = 3
 
 Named = tuple[str, str]
 
@@ -62,7 +61,7 @@ class _Walk:
                 yield _join(scope, name), f"alias of {target}"
             case 0x08:
                 name = reader.name()
-                yield from _value(_join(scope, name), name, reader.data_object())
+                yield _join(scope, name), _value(name, reader.data_object())
             case 0x10:
                 inner = reader.package()
                 yield from self.terms(inner, _join(scope, inner.name()), depth + 1)
@@ -118,17 +117,13 @@ class _Walk:
                 raise Wrong
 
 
-def _value(path: str, name: str, data: Data) -> Iterator[Named]:
-    """A name's value; the items of a long resource template one by one."""
+def _value(name: str, data: Data) -> str:
+    """A name's value; a digest stands before a template that is too long to be kept whole."""
     found = resources.items(data.contents) if name in _TEMPLATES and data.contents else None
     if found is None:
-        yield path, data.text(name)
-    elif len(found) <= _FEW:
-        yield path, "; ".join(found) or "nothing"
-    else:
-        yield path, f"{len(found)} items"
-        for index, item in enumerate(found):
-            yield f"{path}/{index}", item
+        return data.text(name)
+    words = "; ".join(found) or "nothing"
+    return words if len(words) <= LONGEST else f"{digest(data.contents)}: {words}"
 
 
 def _join(scope: str, name: str) -> str:

@@ -11,6 +11,7 @@ _HOST_SIDE = {
     "drive", "chardev", "netdev", "audiodev", "iothread", "iothread-vq-mapping", "memdev", "display", "socket", "pit",
     "host", "sysfsdev", "fd", "file", "romfile", "share-rw", "rerror", "werror", "stats-intervals", "backend_defaults",
     "account-invalid", "account-failed", "failover_pair_id", "dump-guest-core", "memory", "vhostfd", "iommufd",
+    "vf-token",
 }  # fmt: skip
 """Properties of the host's side; some have paths or names of a run."""
 _IN_THE_NAME = {"addr", "busnr"}

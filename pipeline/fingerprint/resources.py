@@ -1,4 +1,7 @@
-"""ACPI resource templates as text: what a `_CRS` takes or offers (ACPI 6.5, 6.4.2 and 6.4.3)."""
+"""ACPI resource templates as text: what a `_CRS` takes or offers (ACPI 6.5, 6.4.2 and 6.4.3).
+
+An address space has its general and its type-specific flags behind it, in hexadecimal: `memory 0xa0000-0xbffff (c/3)`.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,7 @@ def _large(kind: int, body: bytes) -> str:
         space = _SPACES.get(body[0], f"space {body[0]:#x}")
         first, last, size = (number(body, 3 + width * index, width) for index in (1, 2, 4))
         length = "" if size == last - first + 1 else f", {size:#x} bytes"
-        return f"{space} {first:#x}-{last:#x}{length}, flags {body[1]:#x} {body[2]:#x}"
+        return f"{space} {first:#x}-{last:#x}{length} ({body[1]:x}/{body[2]:x})"
     raise _Unknown
 
 

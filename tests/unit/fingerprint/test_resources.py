@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.fingerprint.aml import objects
+from pipeline.fingerprint.notes import LONGEST
 from pipeline.fingerprint.resources import items
 from tests.sightings import sighting
 
@@ -32,9 +33,9 @@ def space(kind: int, form: str, first: int, last: int, size: int) -> bytes:
         (b"\x86\x09\x00\x00\x00\x00\xd0\xfe\x00\x04\x00\x00", "memory 0xfed00000, 0x400 bytes read-only"),
         (b"\x89\x06\x00\x01\x01\x10\x00\x00\x00", "interrupt 16 flags 0x1"),
         (space(0x07, "I", 0x80000000, 0xDFFFFFFF, 0x60000000),
-         "memory 0x80000000-0xdfffffff, flags 0xc 0x3"),
+         "memory 0x80000000-0xdfffffff (c/3)"),
         (space(0x0A, "Q", 1 << 39, (1 << 40) - 1, 1 << 39),
-         "memory 0x8000000000-0xffffffffff, flags 0xc 0x3"),
+         "memory 0x8000000000-0xffffffffff (c/3)"),
     ],
 )  # fmt: skip
 def test_items(item: bytes, expected: str) -> None:
@@ -50,16 +51,27 @@ def test_what_has_no_end_or_is_not_known_is_no_template(data: bytes) -> None:
 def test_the_windows_of_a_real_host_bridge() -> None:
     seen = sighting("10.0-pc-q35-9.2")
     found = dict(objects(seen.memory["acpi/DSDT"][36:]))
-    windows = [value for path, value in found.items() if path.startswith("_SB.PCI0._CRS/")]
-    assert found["_SB.PCI0._CRS"] == f"{len(windows)} items"
-    assert "I/O 0xcf8, 8 bytes" in windows
-    assert "bus 0x0-0xff, flags 0xc 0x0" in windows
+    windows = found["_SB.PCI0._CRS"].split("; ")
+    assert len(windows) == 8
+    assert windows[:2] == ["bus 0x0-0xff (c/0)", "I/O 0xcf8, 8 bytes"]
     assert found["_SB.PCI0.FWCF._CRS"] == "I/O 0x510, 12 bytes"
     assert not [path for path, value in found.items() if path.endswith("_CRS") and value.startswith("buffer")]
 
 
 def test_an_empty_template_has_no_items() -> None:
     assert items(END) == ()
+
+
+def test_a_template_that_is_too_long_to_be_kept_has_its_digest_in_front() -> None:
+    def value(last: bytes) -> str:
+        item = b"\x47\x01\xf8\x0c\xf8\x0c\x01\x08"
+        template = item * 40 + b"\x4b\xb2\x00" + last + END
+        buffer = b"\x0b" + struct.pack("<H", len(template)) + template
+        size = len(buffer) + 2
+        return dict(objects(b"\x08_CRS\x11" + bytes([0x40 | size & 0xF, size >> 4]) + buffer))["_CRS"]
+
+    assert value(b"\x01")[16:40] == ": I/O 0xcf8, 8 bytes; I/"
+    assert value(b"\x01")[:LONGEST] != value(b"\x02")[:LONGEST]
 
 
 @given(st.binary(max_size=60))
