@@ -104,6 +104,7 @@ def lint(
         "mirror": "mirror of Manjaro's or Arch's packages instead of their own: https://, http:// or file:///",
         "keyring": "keyring (NAME.gpg with NAME-trusted beside it, or a directory) that has signed them",
         "locked": "lock (image.lock of a report's logs); an image of other packages is refused",
+        "functions": "have Linux in the guest use each passed-through function: BARs, interrupts, DMA, reset (minutes)",
         "lint": "refuse a scenario with error findings before anything boots (--no-lint boots it all the same)",
     },
     iterable=["set"],
@@ -124,6 +125,7 @@ def verify(
     mirror: str = "",
     keyring: str = "",
     locked: str = "",
+    functions: bool = False,
 ) -> None:
     """Build, boot the host in a VM, start the guest in it, and say whether everything holds."""
     from pipeline import commands
@@ -131,7 +133,8 @@ def verify(
     wanted = commands.ImageOptions(image=image, mirror=mirror, keyring=keyring, locked=locked)
     if all:
         commands.end(commands.verify_all, output, accel, fast, wanted)
-    commands.end(commands.verify, scenario, output, report, set or (), accel, lint, fast, files, boot, wanted)
+    options = (output, report, set or (), accel, lint, fast, files, boot, wanted, functions)
+    commands.end(commands.verify, scenario, *options)
 
 
 @task(
@@ -286,6 +289,20 @@ def doctor(_: Context) -> None:
     from pipeline import commands
 
     commands.end(commands.doctor)
+
+
+@task(
+    help={
+        "list": "what there is, with machine types and OVMF (the default)",
+        "add": "NAME=PATH: keep the QEMU of a binary, a prefix or a whole root directory under a name",
+        "remove": "forget the release of this name, and what the cache has of it",
+    },
+)
+def qemu(_: Context, list: bool = False, add: str = "", remove: str = "") -> None:  # noqa: A002
+    """Say which QEMU releases a matrix can take, add one by its path, or remove one."""
+    from pipeline import commands
+
+    commands.end(commands.qemu, list, add, remove)
 
 
 @task(help={"runs": "how often each pair is measured", "scenario": "what is built and booted"})

@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import bench_device
+from pipeline import bench_device, bench_matrix
 from pipeline import scenario as scenarios
 from pipeline.errors import ExitCode, LabFault
 from pipeline.lab import accel, board, cache, kernel_proof, toolchain
@@ -59,6 +59,7 @@ def _pairs(runs: int, scenario: str) -> Sequence[Pair]:
     pairs.append(_lint_pair(scenario, max(runs, _BUILD_REPEATS)))
     pairs += _host_pairs(scenario, runs)
     pairs += bench_device.pairs(scenario, max(runs, _BUILD_REPEATS))
+    pairs.append(bench_matrix.pair(scenario, runs))
     return pairs
 
 

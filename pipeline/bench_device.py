@@ -74,7 +74,7 @@ def _boot_pair(scenario: str, runs: int) -> Pair:
     plan = resolve(scenarios.read(scenario))
     layout = board.lay_out(plan)
     full = hardware(layout, accelerator=chosen.l1, cpu_vendor=plan.host.cpu_vendor)
-    bare = [*_without_functions(full)]
+    bare = [*without_functions(full)]
 
     def boot(machine: Sequence[str]) -> float:
         with run_directory(cache.runs()) as run, device_server(layout.emulated, run=run):
@@ -96,7 +96,8 @@ def _boot_pair(scenario: str, runs: int) -> Pair:
     )
 
 
-def _without_functions(arguments: Sequence[str]) -> Iterator[str]:
+def without_functions(arguments: Sequence[str]) -> Iterator[str]:
+    """The arguments of a machine without its emulated functions."""
     for option, value in itertools.pairwise([*arguments, ""]):
         if option == "-device" and '"vfio-user-pci"' in value:
             continue

@@ -284,6 +284,7 @@ def verify(
     edited: str = "",
     boot: str = "default",
     wanted: ImageOptions | None = None,
+    functions: bool = False,
 ) -> ExitCode:
     """Build, boot, check; write the verdict."""
     from rich.console import Console
@@ -297,6 +298,10 @@ def verify(
         raise BadInput(f"there is no entry {boot!r} to boot", hint="--boot default or --boot fallback")
     if accelerator not in {"", "kvm", "tcg"}:
         raise BadInput(f"there is no accelerator {accelerator!r}", hint="--accel kvm or --accel tcg")
+    if functions and boot == "fallback":
+        raise BadInput(
+            "--functions needs a guest, and --boot fallback starts none", hint="leave one of them out"
+        )
     image = _wanted(wanted)
     if report:
         files.check(_base() / report)
@@ -322,6 +327,7 @@ def verify(
             fallback=boot == "fallback",
             edited=changed,
             wanted=image,
+            functions=functions,
         )
         (folder / "verdict.json").write_text(as_json.text(result), encoding="utf-8")
         (folder / "junit.xml").write_bytes(junit.data(result))
@@ -446,6 +452,29 @@ def doctor() -> ExitCode:
     from pipeline import doctor as examine
 
     examine.show(Console())
+    return ExitCode.HELD
+
+
+def qemu(show: bool, add: str, remove: str) -> ExitCode:
+    """Show, add or remove QEMU releases."""
+    from rich.console import Console
+
+    from pipeline.lab import releases
+    from pipeline.report import releases as report
+
+    if (show, bool(add), bool(remove)).count(True) > 1:
+        raise BadInput("--list, --add and --remove do not go together", hint="one after the other")
+    console = Console()
+    if add:
+        release = releases.add(add, base=_base(), progress=console.print)
+        console.print(report.added(release), highlight=False, markup=False)
+    elif remove:
+        releases.remove(remove)
+        console.print(f"{remove}: removed", highlight=False, markup=False)
+    else:
+        with console.status("looking at the releases"):
+            found = releases.listing(lambda _: None)
+        console.print(report.table(found))
     return ExitCode.HELD
 
 

@@ -28,10 +28,13 @@ from pipeline.lab import (
     toolchain,
 )
 from pipeline.lab.emulator import Emulator
+from pipeline.lab.functions import stage
+from pipeline.lab.functions.medium import Linux
 from pipeline.lab.image import choice, lock
 from pipeline.lab.image.choice import Wanted
 from pipeline.lab.run_directory import RunDirectory, run_directory
 from pipeline.lint import Finding
+from pipeline.plan.function_expectations import with_functions
 from pipeline.plan.model import Check, Plan, Stage
 from pipeline.plan.way_back import entry
 from pipeline.record import Record, ended, keep_logs
@@ -70,18 +73,22 @@ def verify(
     guest_too: bool = True,
     wanted: Wanted = _DEFAULT_IMAGE,
     under_test: UnderTest | None = None,
+    functions: bool = False,
 ) -> Verdict:
     """Boot the bundle and compare with the plan's expectations; logs go to the directory `logs`.
 
     `edited` are the paths of the bundle that are not as rendered. The host boots through its firmware and boot
-    loader; `fast` leaves these two out. `wanted` says what the host is
-    made of. `fallback` boots the entry without passthrough, and no guest. `under_test` is the guest's QEMU. A lab fault
+    loader; `fast` leaves these two out. `wanted` says what the host is made of. `functions` has Linux in the guest
+    test each passed-through function. `fallback` boots the entry without passthrough, and no guest. `under_test` is
+    the guest's QEMU. A lab fault
     is a verdict of its own kind, never raised. BadInput is raised before anything boots.
     """
     layout = board.lay_out(plan)
     if fallback:
         plan = replace(plan, expectations=plan.way_back)
         guest_too = False
+    if functions and guest_too:
+        plan = with_functions(plan)
     run = Record()
     for path in edited:
         listener.step(f"{path} as edited, not as rendered")
@@ -174,6 +181,8 @@ def _stages(
                 run.note(plan, Check.LOADER, ended(applied.loader), listener)
                 if applied.loader.status:
                     return
+            linux = stage.linux(plan, chosen.l2, listener.step)
+            run.versions |= {"kernel in L2": linux.tree.release} if linux else {}
             with run.timed("disks"):
                 prepared = host.prepare(
                     applied,
@@ -187,6 +196,7 @@ def _stages(
                     fast=fast,
                     entry=entry(plan.host) if fallback else "",
                     script=under_test.script if under_test else payload.script,
+                    linux=linux,
                     run=directory,
                 )
             reasons = unproven(plan, image)
@@ -204,6 +214,7 @@ def _stages(
                 guest_too,
                 reasons,
                 under_test,
+                linux,
             )
         except host.HostDoesNotBoot as error:
             run.note(plan, Check.BOOTS, str(error), listener)
@@ -230,6 +241,7 @@ def _host_and_guest(
     guest_too: bool,
     reasons: Mapping[str, str],
     under_test: UnderTest | None,
+    linux: Linux | None,
 ) -> None:
     emulator = under_test.emulator if under_test else None
     started = time.monotonic()
@@ -275,6 +287,7 @@ def _host_and_guest(
                 progress=listener.step,
                 watch=watch,
                 look=under_test.look if under_test else None,
+                functions=linux.functions if linux else (),
             )
         run.checks += seen.checks
         run.logs |= seen.logs

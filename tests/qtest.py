@@ -55,6 +55,14 @@ class Guest:
         """32 bits."""
         self.command(f"writel {address:#x} {value:#x}")
 
+    def read_long(self, address: int) -> int:
+        """64 bits."""
+        return int(self.command(f"readq {address:#x}"), 16)
+
+    def write_long(self, address: int, value: int) -> None:
+        """64 bits."""
+        self.command(f"writeq {address:#x} {value:#x}")
+
     def get(self, address: int, count: int) -> bytes:
         """Bytes of memory."""
         return bytes.fromhex(self.command(f"read {address:#x} {count:#x}").removeprefix("0x"))

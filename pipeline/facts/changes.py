@@ -14,9 +14,9 @@ class Change:
     """Why facts of a fingerprint may differ between two sides. `facts` are patterns of paths as in fnmatch.
 
     What has to differ between the two: the machine type's name (`machine`), QEMU's release (`release`), the
-    firmware, or the property `property` of a device. `since` is the first version of the machine type or the
-    release that has the change: it explains nothing where both sides have it, or neither. `kind` narrows it to what was
-    `added`, `removed` or `changed`.
+    firmware, the property `property` of a device, or what the `lab` had to leave out. `since` is the first version of
+    the machine type or the release that has the change: it explains nothing where both sides have it, or neither.
+    `kind` narrows it to what was `added`, `removed` or `changed` by the newer one.
     """
 
     facts: tuple[str, ...]

@@ -35,8 +35,6 @@ def _items(data: bytes) -> Iterator[str]:
             size, start = tag & 7, at + 1
             kind = tag >> 3
         body = data[start : start + size]
-        if len(body) < size:
-            break
         if not tag & 0x80 and kind == _END:
             return
         yield _large(kind, body) if tag & 0x80 else _small(kind, body)

@@ -32,6 +32,10 @@ from pipeline.plan.model import Plan
 
 DEADLINE = 120.0
 _NAME = "cell"
+# A pipe holds 64 KiB (pipe(7)), far more than is said. Where a back end lets QEMU wait, as a socket of 1-byte messages
+# soon does, the firmware's serial driver gives up after a while, and what it was to say is lost (ran; edk2
+# MdeModulePkg/Bus/Pci/PciSioSerialDxe/SerialIo.c SerialWrite()).
+_LINE = "line"
 _CONSOLE_LINES = 25
 # What the shell says before it runs startup.nsh: any key but Escape ends its wait of 5 s (edk2
 # ShellPkg/Application/Shell/Shell.c DoStartupScript()).
@@ -97,7 +101,7 @@ def boot(
         served = [
             emulated[names[place.source]] for place in direct.domain.places if _is_there(direct, place.source)
         ]
-        _put_files(xml, direct, release, run, progress)
+        put_files(xml, direct, release, run, progress)
         if served:
             stack.enter_context(device_server(served, run=run))
         times = {"preparing": time.monotonic() - started}
@@ -118,9 +122,10 @@ def _is_there(direct: Direct, source: Address) -> bool:
     return f"fn-{source.bus:02x}-{source.device:02x}-{source.function:x}" in devices
 
 
-def _put_files(
+def put_files(
     xml: bytes, direct: Direct, release: Release, run: RunDirectory, progress: Callable[[str], None]
 ) -> None:
+    """Put the firmware and the media of a domain at L0 into the run's directory."""
     (run.path / CODE).symlink_to(release.firmware.plain.code.resolve())
     shutil.copyfile(release.firmware.plain.variables, run.path / VARIABLES)
     for medium in direct.domain.media:
@@ -207,22 +212,26 @@ def _listen(
         if not answered and _WAITS in said:
             line.write(b"\r")
             answered = True
-        if _has_ended(said):
+        if (whole := up_to_the_end(said)) is not None:
             times["payload's end"] = now
-            return said.decode(errors="replace"), True
+            return whole, True
         if any(sign in said for sign in _GAVE_UP):
             return said.decode(errors="replace"), False
     raise LabFault(f"the guest has not come to its end in {deadline:g} s")
 
 
-def _has_ended(said: bytearray) -> bool:
-    """Whether a line begins with the payload's end."""
-    end = payload.END.encode()
-    if end not in said:
-        return False
-    return any(
-        payload.clean(one).startswith(payload.END) for one in said.decode(errors="replace").splitlines()
-    )
+def up_to_the_end(said: bytes | bytearray) -> str | None:
+    """What was said up to the payload's end, which begins a line; None before that has come.
+
+    What comes after it (the shell's prompt) comes sooner or later, so two boots would not say the same.
+    """
+    if payload.END.encode() not in said:
+        return None
+    lines = said.decode(errors="replace").splitlines()
+    for number, line in enumerate(lines):
+        if payload.clean(line).startswith(payload.END):
+            return "\n".join([*lines[:number], payload.END]) + "\n"
+    return None
 
 
 def _parts(line: Line, guest: Machine, until: float) -> Iterator[bytes]:

@@ -104,7 +104,7 @@ def _find(name: str, progress: Progress) -> Release:
         if qemu is None:
             hint = f"install qemu-system-x86, or --qemu {packaged()[-1].name} takes one that is unpacked in the cache"
             raise BadInput("no QEMU is installed that runs", hint=hint)
-        return _release(INSTALLED, qemu, (Path("/"),), progress)
+        return _release(INSTALLED, qemu, Path(qemu.argv[0]), (Path("/"),), progress)
     path = _added()[name]
     try:
         return _at(name, path, progress)
@@ -194,7 +194,7 @@ def _packaged(one: PackagedRelease, progress: Progress) -> Release:
     qemu = toolchain.hermetic(progress, recipe)
     assert qemu.tree is not None
     packages = toolchain.packages(recipe)
-    release = _release(one.name, qemu, (qemu.tree,), progress)
+    release = _release(one.name, qemu, qemu.tree / "usr/bin" / _BINARY, (qemu.tree,), progress)
     version = next((package.version for package in packages if package.name == "ovmf"), "")
     return replace(release, packages=packages, firmware=replace(release.firmware, version=version))
 
@@ -203,7 +203,7 @@ def _at(name: str, path: Path, progress: Progress) -> Release:
     """The QEMU at `path`. Raises LabFault where there is none that runs."""
     if path.is_file():
         qemu = toolchain.started((str(path),), str(path))
-        return _release(name, qemu, (path.parent, path.parent.parent, path.parent.parent.parent), progress)
+        return _release(name, qemu, path, tuple(path.parents)[:3], progress)
     binary = next(
         (found for place in _PLACES if (found := path / place / _BINARY).is_file()),
         None,
@@ -216,16 +216,15 @@ def _at(name: str, path: Path, progress: Progress) -> Release:
         qemu = toolchain.started((str(binary),), str(path))
     else:
         qemu = toolchain.versioned(inside)
-    return _release(name, qemu, (path, binary.parent.parent), progress)
+    return _release(name, qemu, binary, (path, binary.parent.parent), progress)
 
 
-def _release(name: str, qemu: Qemu, roots: Sequence[Path], progress: Progress) -> Release:
+def _release(name: str, qemu: Qemu, binary: Path, roots: Sequence[Path], progress: Progress) -> Release:
     """With the firmware of the first of `roots` that has one, else with the lab's own."""
     found = next((one for root in roots if (one := firmware.find(root))), None)
     if found is None:
         own = _packaged(packaged()[-1], progress).firmware
         found = replace(own, version=f"{own.version} (the lab's own: none is beside this QEMU)".lstrip())
-    binary = next(Path(part) for part in qemu.argv if Path(part).name.startswith("qemu"))
     try:
         both = [hashlib.sha256(binary.read_bytes()).hexdigest(), found.digest]
     except OSError as error:

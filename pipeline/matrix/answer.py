@@ -19,6 +19,7 @@ _CALENDAR = "https://www.qemu.org/download/ (8.0 of April 2023, three releases a
 _MONTHS = {0: "April", 1: "August", 2: "December"}
 _YEAR_OF_MAJOR = 2015
 _LAST_MAJOR = 99
+_LEFT_OUT = "left out"
 _UNPINNED = ("q35", "pc")
 
 
@@ -36,7 +37,8 @@ class State(Enum):
 class Verdict:
     """A machine type's cells together: `why` what speaks against it.
 
-    `fast` and `nested` are the QEMU releases on which it was run in these lanes.
+    `fast` and `nested` are the QEMU releases on which it was run in these lanes, `partial` those on which the lab had
+    to leave something of it out.
     """
 
     machine: str
@@ -44,6 +46,7 @@ class Verdict:
     fast: tuple[str, ...]
     nested: tuple[str, ...]
     why: str = ""
+    partial: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,7 +141,13 @@ def _verdicts(results: Sequence[CellResult], releases: Mapping[str, ReleaseTypes
             fast=tuple(one.cell.qemu for one in cells if one.cell.lane is Lane.FAST),
             nested=tuple(one.cell.qemu for one in cells if one.cell.lane is Lane.NESTED),
             why=why,
+            partial=tuple(dict.fromkeys(one.cell.qemu for one in cells if _is_partial(one))),
         )
+
+
+def _is_partial(result: CellResult) -> bool:
+    """Whether a check of it held only as far as the lab can go: QEMU before 10.1 cannot imitate a function."""
+    return any(check.observed.startswith(_LEFT_OUT) for check in result.checks)
 
 
 def _state(cells: Sequence[CellResult], having: Sequence[str]) -> tuple[State, str]:
@@ -168,6 +177,11 @@ def _proof(verdict: Verdict) -> str:
         said.append(
             f"only screened in the fast lane, where vfio-pci has no part, on QEMU {', '.join(only)}: "
             "--lane nested proves it"
+        )
+    missing = [qemu for qemu in only if qemu in verdict.partial]
+    if missing:
+        said.append(
+            f"on QEMU {', '.join(missing)} without the assigned functions, which the lab had to leave out"
         )
     return "; ".join(said)
 

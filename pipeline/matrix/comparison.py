@@ -8,6 +8,7 @@ from enum import Enum
 
 from pipeline.facts import machines
 from pipeline.fingerprint.model import Fingerprint
+from pipeline.matrix import assigned
 from pipeline.matrix import baseline as baselines
 from pipeline.matrix.baseline import Baseline
 from pipeline.matrix.cell import Cell
@@ -75,21 +76,26 @@ def against(result: CellResult, before: Baseline | None, releases: Mapping[str, 
         return Comparison(cell=result.cell, before=before.cell if before else None, state=State.UNKNOWN)
     if before is None:
         return Comparison(cell=result.cell, before=None, state=State.NEW)
-    seen = result.fingerprint or Fingerprint(facts={})
-    context = sides((before.cell, before.fingerprint), (result.cell, seen), releases)
+    old, new = before.fingerprint, result.fingerprint or Fingerprint(facts={})
+    versions = [_version(cell, releases) for cell in (before.cell, result.cell)]
+    old, new = assigned.without(old, new, versions[0]), assigned.without(new, old, versions[1])
+    context = sides((before.cell, old), (result.cell, new), releases)
+    found = compare(old, new) if result.fingerprint else None
     checks = check_differences(before.checks, result.checks)
-    found = compare(before.fingerprint, result.fingerprint) if result.fingerprint else None
-    differences = (*checks, *(found.differences if found else ()))
-    worst = min((one.weight for one in differences), key=lambda weight: weight.rank, default=None)
+    explained = explain((*checks, *(found.differences if found else ())), context)
     present = {name for names in context.types.values() for name in names}
     return Comparison(
         cell=result.cell,
         before=before.cell,
-        state=_state(worst, result),
-        explained=explain(differences, context),
+        state=_state(explained, result),
+        explained=explained,
         defaults=default_differences(context.defaults or (), context, present),
         left_out=found.left_out if found else {"": "the cell gave no fingerprint"},
     )
+
+
+def _version(cell: Cell, releases: Mapping[str, ReleaseTypes]) -> str:
+    return releases[cell.qemu].number if cell.qemu in releases else cell.qemu
 
 
 def compare_all(
@@ -151,7 +157,8 @@ def compare_types(before: ReleaseTypes, after: ReleaseTypes) -> TypesComparison:
     )
 
 
-def _state(worst: Weight | None, result: CellResult) -> State:
+def _state(explained: Sequence[Explained], result: CellResult) -> State:
+    worst = min((one.difference.weight for one in explained), key=lambda weight: weight.rank, default=None)
     if worst is Weight.BREAKS:
         return State.BREAKS
     if result.fingerprint is None:

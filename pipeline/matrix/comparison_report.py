@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,9 +62,18 @@ def show(console: Console, comparisons: Sequence[Comparison], types: Sequence[Ty
             f"{count}{f', {dark} not explained' if dark else ''}" if count else "-",
         )
     console.print(table)
+    shared = _shared(comparisons)
     for each in comparisons:
         if each.explained or each.defaults:
-            _comparison(console, each)
+            _comparison(console, each, shared)
+    for path, reason in shared:
+        _say(console, f"[dim]not compared in any cell: {shown(path)}: {shown(reason)}[/]")
+
+
+def _shared(comparisons: Sequence[Comparison]) -> tuple[tuple[str, str], ...]:
+    """What no cell could be compared in."""
+    each = [{*one.left_out.items()} for one in comparisons if one.left_out]
+    return tuple(sorted(set[tuple[str, str]].intersection(*each))) if each else ()
 
 
 def show_answer(console: Console, found: Answer) -> None:
@@ -188,7 +197,7 @@ def _types(console: Console, one: TypesComparison) -> None:
     _say(console, f"  [dim]{shown(one.source)}[/]")
 
 
-def _comparison(console: Console, one: Comparison) -> None:
+def _comparison(console: Console, one: Comparison, shared: Collection[tuple[str, str]]) -> None:
     before = f", compared with {_cell(one.before)}" if one.before else ""
     _say(console, f"\n[bold]{_cell(one.cell)}[/]{before}")
     section = ""
@@ -201,7 +210,7 @@ def _comparison(console: Console, one: Comparison) -> None:
         _say(console, "  [bold]changed defaults of devices that this guest has[/]")
         for each in one.defaults:
             _print(console, replace(_line(each), weight=None))
-    for path, reason in one.left_out.items():
+    for path, reason in sorted({*one.left_out.items()} - {*shared}):
         _say(console, f"  [dim]not compared: {shown(path or 'everything')}: {shown(reason)}[/]")
     dark = unexplained(one.explained)
     if dark:
@@ -259,6 +268,7 @@ def _answer_json(found: Answer) -> dict[str, Any]:
                 "state": one.state.value,
                 "fast": list(one.fast),
                 "nested": list(one.nested),
+                "partial": list(one.partial),
                 "why": one.why,
             }
             for one in found.verdicts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pipeline.facts import device_types, machines
+from pipeline.facts import compat, device_types, machines
 from pipeline.facts.version import parts
 from pipeline.matrix.cell import Cell
 from pipeline.matrix.machine_types import ReleaseTypes
@@ -50,7 +50,8 @@ def changed(before: Cell, after: Cell, releases: Mapping[str, ReleaseTypes]) -> 
 
     They are those that one of the two sets and the other does not, or sets otherwise, asked of the newest release that
     knows both. Where none does (a type was removed), the older type's list of the release that still has it is put
-    over that of the newest type which both have. None where no release tells.
+    over that of the newest type which both have. Where no release at hand tells, the facts do. None for types that they
+    do not know.
     """
     if before.machine == after.machine:
         return ()
@@ -65,7 +66,10 @@ def changed(before: Cell, after: Cell, releases: Mapping[str, ReleaseTypes]) -> 
             if recent is not None and own is not None and base is not None:
                 source = _SOURCE.format(qemu=f"{elder.qemu} and {release.qemu}")
                 return _between({**base, **own}, recent, before.machine == old, source)
-    return None
+    kept = compat.properties(old), compat.properties(new)
+    if kept[0] is None or kept[1] is None:
+        return None
+    return _between(kept[0], kept[1], before.machine == old, compat.source())
 
 
 def _bridge(elder: ReleaseTypes, release: ReleaseTypes) -> Mapping[str, str] | None:

@@ -42,7 +42,17 @@ def _explained(one: Difference, context: Sides) -> Explained:
         details = tuple(
             each if each.explanation.explains else replace(each, explanation=found) for each in details
         )
-    return Explained(difference=one, explanation=found, details=details)
+    return Explained(difference=_weighed(one, found, details), explanation=found, details=details)
+
+
+def _weighed(one: Difference, found: Explanation, details: Sequence[Explained]) -> Difference:
+    """What the lab did is harmless; a heading weighs what its heaviest part does."""
+    if found.lab:
+        return replace(one, weight=Weight.HARMLESS, why="the guest on its owner's machine does not see it")
+    if one.gathered:
+        worst = min((each.difference for each in details), key=lambda each: each.weight.rank)
+        return replace(one, weight=worst.weight, why=worst.why)
+    return one
 
 
 def _of_parts(details: Sequence[Explained], otherwise: Explanation) -> Explanation:

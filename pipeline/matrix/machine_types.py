@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
-from pipeline.facts import machines
+from pipeline.facts import compat, machines, table
 from pipeline.facts.version import parts
 
 
@@ -101,6 +102,15 @@ def by_facts(qemu: str, *, version: str = "") -> ReleaseTypes:
             )
             for name in names
         ),
+    )
+
+
+@cache
+def known_types() -> ReleaseTypes:
+    """Every Q35 type with its compat properties, as the facts have them: of no release in particular."""
+    names = (f"pc-q35-{version}" for version in table("machines")["q35"]["versions"])
+    return ReleaseTypes(
+        qemu="", types=tuple(MachineType(name=name, compat=compat.properties(name)) for name in names)
     )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.facts import changes, machines
+from pipeline.facts import changes, compat, machines
 from pipeline.facts.changes import Change
 from pipeline.facts.device_types import PROCESSOR
 from pipeline.facts.version import parts
+from pipeline.matrix.cell import Cell
 from pipeline.matrix.defaults import Default
 from pipeline.matrix.difference import Difference, Kind
-from pipeline.matrix.machine_types import ReleaseTypes
+from pipeline.matrix.machine_types import ReleaseTypes, by_facts, known_types
 from pipeline.matrix.sides import Sides
 
 NOT_EXPLAINED = "not explained"
@@ -22,10 +23,14 @@ _OF_DEVICES = ("pci/", "interrupts/", "devices/")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation:
-    """One line, and where it is written; `text` is NOT_EXPLAINED, or begins so, where nothing explains it."""
+    """One line, and where it is written; `text` is NOT_EXPLAINED, or begins so, where nothing explains it.
+
+    `lab` says that it is the lab's doing, which the guest on its owner's machine does not see.
+    """
 
     text: str
     source: str = ""
+    lab: bool = False
 
     @property
     def explains(self) -> bool:
@@ -75,22 +80,36 @@ def _by_types(one: Difference, context: Sides) -> Iterator[Explanation]:
     there, other = (
         (context.after, context.before) if one.kind is Kind.ADDED else (context.before, context.after)
     )
-    has, lacks = context.releases.get(there.qemu), context.releases.get(other.qemu)
-    if has is None or lacks is None or has == lacks:
+    if there.qemu == other.qemu:
         return
+    has, lacks = _release(there, context), _release(other, context)
     newer = _number(has.number) > _number(lacks.number)
-    for release in (has,) if newer else tuple(context.releases.values()):
+    for release, source in _told(has) if newer else _told(*context.releases.values()):
         found = _newest_setting(release, _setting(one), context.lineage(one.path))
         if found is None:
             continue
         machine, name = found
-        source = f"query-machines with compat-props, QEMU {release.qemu}"
         if newer:
             text = f"QEMU {has.qemu} has got {name}, which {machine} and older set"
             yield Explanation(text=text, source=source)
         elif not lacks.has(machine):
             text = f"only {machine} and older set {name}: QEMU {lacks.qemu} has lost it together with these types"
             yield Explanation(text=text, source=source)
+
+
+def _release(cell: Cell, context: Sides) -> ReleaseTypes:
+    """The machine types of a cell's QEMU, by the rule where it is not at hand."""
+    known = context.releases.get(cell.qemu)
+    if known is not None:
+        return known
+    return by_facts(cell.qemu) if _number(cell.qemu) != (0,) else ReleaseTypes(qemu=cell.qemu, types=())
+
+
+def _told(*releases: ReleaseTypes) -> Iterator[tuple[ReleaseTypes, str]]:
+    """What is known of compat properties, with its source: of these releases, and of all by the facts."""
+    for release in releases:
+        yield release, f"query-machines with compat-props, QEMU {release.qemu}"
+    yield known_types(), compat.source()
 
 
 def _newest_setting(release: ReleaseTypes, setting: str, lineage: frozenset[str]) -> tuple[str, str] | None:
@@ -113,7 +132,7 @@ def _by_change(change: Change, one: Difference, context: Sides) -> Iterator[Expl
                 text = f"{default.text(context.before, context.after)}: {_said(change, context)}"
                 yield Explanation(text=text, source=f"{default.source}; {change.source}")
     elif _differs(change, context):
-        yield Explanation(text=_said(change, context), source=change.source)
+        yield Explanation(text=_said(change, context), source=change.source, lab=change.cause == "lab")
 
 
 def _may_be_of(default: Default, one: Difference, context: Sides) -> bool:
@@ -131,6 +150,8 @@ def _differs(change: Change, context: Sides) -> bool:
     """Whether what the change comes from is another on the two sides."""
     if change.cause == "firmware":
         return context.firmware
+    if change.cause == "lab":
+        return context.lab
     return _crossed(change.since, *_versions(change, context))
 
 

@@ -23,13 +23,15 @@ class Sides:
     """Two cells, and the defaults that differ between their machine types (None: no QEMU tells).
 
     `types` has the type of each device by its path, and by a PCI address those of the function and what is on it.
-    `firmware` says whether the firmware is another one. `releases` are those that are known, by name.
+    `firmware` says whether the firmware is another one, `lab` whether the lab had to leave an assigned function out on
+    one side. `releases` are those that are known, by name.
     """
 
     before: Cell
     after: Cell
     defaults: tuple[Default, ...] | None = ()
     firmware: bool = False
+    lab: bool = False
     types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     releases: Mapping[str, ReleaseTypes] = field(default_factory=dict)
 
@@ -60,6 +62,7 @@ def sides(
         after=after[0],
         defaults=changed(before[0], after[0], known),
         firmware=_firmware(before[1]) != _firmware(after[1]),
+        lab=_left_out(before[1]) != _left_out(after[1]),
         types={**types_of(before[1]), **types_of(after[1])},
         releases=known,
     )
@@ -76,6 +79,10 @@ def types_of(fingerprint: Fingerprint) -> dict[str, tuple[str, ...]]:
         if _ADDRESS.fullmatch(words[1]):
             found[words[1]] = (*found.get(words[1], ()), value)
     return found
+
+
+def _left_out(fingerprint: Fingerprint) -> set[str]:
+    return {path for path in fingerprint.left_out if path.startswith("devices/") and _ADDRESS.search(path)}
 
 
 def _with_those_above(names: Iterable[str]) -> frozenset[str]:

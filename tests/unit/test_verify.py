@@ -17,12 +17,16 @@ from pipeline.lab.accel import Accelerator
 from pipeline.lab.apply import Applied
 from pipeline.lab.domain import for_lab
 from pipeline.lab.emulator import Emulator
+from pipeline.lab.functions import stage
+from pipeline.lab.functions.medium import Linux
+from pipeline.lab.functions.tested import under_test
 from pipeline.lab.guest import GuestRun
 from pipeline.lab.host import HostDoesNotBoot
 from pipeline.lab.image import HostImage
 from pipeline.lab.run_directory import RunDirectory
 from pipeline.lab.sandbox import StepDone
 from pipeline.plan import resolve
+from pipeline.plan.function_expectations import with_functions
 from pipeline.plan.model import Check, Stage
 from pipeline.render import Inputs, render
 from pipeline.scenario import read
@@ -406,3 +410,35 @@ def test_a_release_under_test_runs_the_guest_and_is_looked_at(lab: Lab) -> None:
     assert seen == {"script": script, "more": emulator.arguments, "look": look, "warmed": emulator}
     assert any("QEMU 11.1 is under test" in line for line in replaced)  # type: ignore[attr-defined]
     assert verdict.replacements == replaced
+
+
+def test_the_functions_are_tested_in_the_guest_where_that_is_asked_for(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disks get Linux and the guest stage the same functions; each expectation of them is in the verdict."""
+    asked: list[tuple[str, object]] = []
+    monkeypatch.setattr(stage, "tree", lambda _: SimpleNamespace(release="6.12-cloud"))
+
+    def prepare(*_: object, linux: Linux, **__: object) -> SimpleNamespace:
+        asked.append(("disks", linux.functions))
+        return SimpleNamespace(entry=SimpleNamespace(title="Manjaro Linux"))
+
+    def run_guest(*_: object, functions: object, **__: object) -> GuestRun:
+        asked.append(("guest", functions))
+        return GuestRun(checks=results(GUEST), logs={}, versions={})
+
+    lab.put(run.host, "prepare", prepare)
+    lab.put(run.guest, "run_guest", run_guest)
+    found = run.verify(
+        PLAN,
+        BUNDLE,
+        findings=(),
+        accelerator=None,
+        logs=lab.logs,
+        listener=lab.told,
+        functions=True,
+    )
+    assert asked == [("disks", under_test(PLAN)), ("guest", under_test(PLAN))]
+    assert found.versions["kernel in L2"] == "6.12-cloud"
+    wanted = {one.id for one in with_functions(PLAN).expectations}
+    assert {one.expectation.id for one in found.checks} == wanted

@@ -17,7 +17,7 @@ from pipeline.lab.device import registers
 from pipeline.lab.run_directory import RunDirectory
 from pipeline.lab.servers import device_server
 from pipeline.lab.toolchain import Qemu
-from tests.qtest import BAR, Guest, Page, machine
+from tests.qtest import BAR, SLOT, Guest, Page, machine
 
 pytestmark = pytest.mark.vm
 
@@ -100,6 +100,82 @@ def test_dma_that_only_the_client_can_do_is_done_by_it(qemu: Qemu, tmp_path: Pat
         assert one.guest.get(one.page.start + registers.DMA_BUFFER, 24) == b"in the peer's memory" + bytes(4)
         assert one.page.dma(registers.DMA_TO_GUEST, PEER + 0x100, 6) == registers.DMA_DONE
         assert one.guest.get(PEER + 0xFF, 8) == b"\0in the\0"
+
+
+class AmdIommu:
+    """QEMU's amd-iommu, as an operating system programs it (AMD I/O Virtualization Technology Specification).
+
+    One page of I/O addresses is mapped for the function in slot 3.
+    """
+
+    ARGUMENTS = (
+        *("-device", "AMDVI-PCI,id=iommu,addr=1c.0"),
+        *("-device", "amd-iommu,intremap=on,dma-remap=on,pci-id=iommu"),
+    )
+    MAPPED, BEHIND = 0x40000000, 0x200000
+    _REGISTERS, _FUNCTION, _DOMAIN = 0xFED80000, SLOT << 3, 5
+    _DEVICES, _COMMANDS, _EVENTS, _TABLES = 0x1000000, 0x1010000, 0x1011000, (0x1020000, 0x1021000, 0x1022000)
+    _PRESENT, _READ_AND_WRITE = 1, 3 << 61
+
+    def __init__(self, guest: Guest) -> None:
+        self._guest = guest
+        self._sent = 0
+        first, second, third = self._TABLES
+        self._entry(first + 8, second, 2)
+        self._entry(second, third, 1)
+        self._entry(third, self.BEHIND, 0)
+        entry = self._DEVICES + 32 * self._FUNCTION
+        guest.write_long(entry, first | 0b11 | 3 << 9 | self._READ_AND_WRITE)
+        guest.write_long(entry + 8, self._DOMAIN)
+        # The tables of devices (8 KiB), commands and events (256 entries each); then all of it on.
+        for register, value in (
+            (0x00, self._DEVICES | 1),
+            (0x08, self._COMMANDS | 8 << 56),
+            (0x10, self._EVENTS | 8 << 56),
+            (0x18, 1 | 1 << 2 | 1 << 12),
+        ):
+            guest.write_long(self._REGISTERS + register, value)
+        self._command(2 << 60 | self._FUNCTION, 0)
+        self._invalidate_pages()
+
+    def unmap(self) -> None:
+        """Take the page away."""
+        self._guest.write_long(self._TABLES[2], 0)
+        self._invalidate_pages()
+
+    def faults(self) -> list[tuple[int, int]]:
+        """What was logged: the kind of event (2: a page fault), the function."""
+        count = self._guest.read_long(self._REGISTERS + 0x2018) // 16
+        events = [self._guest.read_long(self._EVENTS + 16 * number) for number in range(count)]
+        return [(event >> 60, event & 0xFFFF) for event in events]
+
+    def _entry(self, place: int, target: int, level: int) -> None:
+        self._guest.write_long(place, target | self._PRESENT | level << 9 | self._READ_AND_WRITE)
+
+    def _invalidate_pages(self) -> None:
+        self._command(3 << 60 | self._DOMAIN << 32, 0x7FFFFFFFFFFFF003)
+
+    def _command(self, low: int, high: int) -> None:
+        self._guest.write_long(self._COMMANDS + 16 * self._sent, low)
+        self._guest.write_long(self._COMMANDS + 16 * self._sent + 8, high)
+        self._sent += 1
+        self._guest.write_long(self._REGISTERS + 0x2008, 16 * self._sent)
+
+
+def test_the_iommu_lets_dma_through_where_it_maps_and_logs_the_rest(qemu: Qemu, tmp_path: Path) -> None:
+    with bench(qemu, tmp_path, more=AmdIommu.ARGUMENTS) as one:
+        iommu = AmdIommu(one.guest)
+        one.guest.put(iommu.BEHIND, b"behind the iommu")
+        assert one.page.dma(registers.DMA_FROM_GUEST, iommu.MAPPED, 16) == registers.DMA_DONE
+        assert one.guest.get(one.page.start + registers.DMA_BUFFER, 16) == b"behind the iommu"
+        assert iommu.faults() == []
+        # Memory that is there, by an address that the function was not given.
+        assert one.page.dma(registers.DMA_TO_GUEST, iommu.BEHIND, 16) == registers.DMA_WAS_REFUSED
+        assert set(iommu.faults()) == {(2, SLOT << 3)}
+        before = len(iommu.faults())
+        iommu.unmap()
+        assert one.page.dma(registers.DMA_FROM_GUEST, iommu.MAPPED, 16) == registers.DMA_WAS_REFUSED
+        assert len(iommu.faults()) > before
 
 
 def enable_msi(guest: Guest, address: int, data: int) -> None:

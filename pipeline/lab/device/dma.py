@@ -1,8 +1,10 @@
 """DMA of an emulated function: straight to memory that it has a mapping of, else by asking the client.
 
 What no mapping covers is for the client to do: QEMU takes it through the guest's IOMMU, which refuses it and
-logs the fault where the guest sees it. Address and count have 64 bits each (docs/interop/vfio-user.rst,
-VFIO_USER_DMA_READ; ran with QEMU 11.1, older sources of which count in 32 bits).
+logs the fault where the guest sees it: VT-d with function and address; AMD-Vi without the bus (01:00.0 is said
+to be 00:00.0) and with address zero, four times for each transfer (ran, QEMU 11.1, Linux 6.12). Address and
+count have 64 bits each (docs/interop/vfio-user.rst, VFIO_USER_DMA_READ; ran with QEMU 11.1, older sources of
+which count in 32 bits).
 """
 
 from __future__ import annotations

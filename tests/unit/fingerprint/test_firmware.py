@@ -61,6 +61,12 @@ def test_variables_that_are_there(kind: uuid.UUID) -> None:
     )
 
 
+def test_a_variable_that_runs_out_of_the_store_is_not_there() -> None:
+    whole = flash(variable("Lang", b"eng"), variable("Long", b"x" * 100))
+    assert [one.name for one in variables(whole) or ()] == ["Lang", "Long"]
+    assert [one.name for one in variables(whole.rstrip(b"\xff")[:-1]) or ()] == ["Lang"]
+
+
 @pytest.mark.parametrize("data", [b"", b"\xff" * 4096, flash(kind=OTHER)])
 def test_a_flash_without_a_store_is_said_to_be_one(data: bytes) -> None:
     assert variables(data) is None

@@ -58,6 +58,11 @@ def test_enabled_msi_and_disabled_intx_are_seen() -> None:
     assert config[at] == 0x05
     config[at + 2] |= 1
     config[5] |= 4
-    facts = read(replace(REAL, memory={**REAL.memory, "pci/01:00.0": bytes(config)})).facts
+    usb = bytearray(REAL.memory["pci/02:00.0"])
+    assert usb[usb[0x34]] == 0x11
+    usb[usb[0x34] + 3] |= 0x80
+    memory = {**REAL.memory, "pci/01:00.0": bytes(config), "pci/02:00.0": bytes(usb)}
+    facts = read(replace(REAL, memory=memory)).facts
+    assert facts["interrupts/02:00.0/MSI-X"] == "16 vectors, enabled"
     assert facts["interrupts/01:00.0/MSI"] == "1 vectors, enabled"
     assert facts["interrupts/01:00.0/INTx"] == "pin A, line 10, disabled"

@@ -78,6 +78,14 @@ def test_the_order_of_the_devices_does_not_matter() -> None:
     assert facts(other) == facts(TEXT)
 
 
+def test_an_id_tells_two_apart_before_anything_else() -> None:
+    second, first = (f'dev: isa-i8259, id "{name}"' for name in ("second", "first"))
+    begin, _, rest = TEXT.rpartition('dev: isa-i8259, id ""')
+    found = facts((begin + second + rest).replace('dev: isa-i8259, id ""', first))
+    assert found["devices/00:1f.0/isa-i8259@first/iobase"] == "160"
+    assert found["devices/00:1f.0/isa-i8259@second/iobase"] == "32"
+
+
 def test_two_that_nothing_tells_apart_are_counted_with_their_properties() -> None:
     text = TEXT.replace("iobase", "width")
     found = facts(text)

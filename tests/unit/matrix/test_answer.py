@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from pipeline.matrix.answer import Answer, State, answer, deprecation, month
 from pipeline.matrix.cell import Cell, Lane
-from pipeline.matrix.result import CellResult, Ended
+from pipeline.matrix.result import CellCheck, CellResult, Ended
 from tests.unit.matrix.cells import cell, releases, result, told
 
 NESTED = Lane.NESTED
@@ -82,6 +83,21 @@ def test_the_lane_of_the_proof_is_named() -> None:
         "proved in the nested lane, with vfio-pci, on QEMU 11.1; only screened in the fast lane, where vfio-pci has no "
         "part, on QEMU 10.0: --lane nested proves it"
     )
+
+
+def test_what_the_lab_left_out_is_no_proof() -> None:
+    held = result(cell("10.0"))
+    check = CellCheck(
+        name="function[01:00.0]", held=True, observed="left out: this QEMU has no vfio-user-pci"
+    )
+    found = asked([replace(held, checks=(*held.checks, check)), result(cell("11.1"))], "10.0", "11.1")
+    assert found.verdicts[0].partial == ("10.0",)
+    assert found.proof.endswith(
+        "; on QEMU 10.0 without the assigned functions, which the lab had to leave out"
+    )
+    proven = result(cell("10.0", lane=NESTED))
+    both = asked([replace(held, checks=(*held.checks, check)), proven, result(cell("11.1"))], "10.0", "11.1")
+    assert "without the assigned functions" not in both.proof
 
 
 def test_a_type_that_is_gone() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -14,7 +15,7 @@ from pipeline.matrix.baseline import Baseline
 from pipeline.matrix.cell import Cell
 from pipeline.matrix.comparison import State, against, compare_all, compare_types
 from pipeline.matrix.result import CellResult, Ended
-from tests.unit.matrix.cells import cell, releases, result, told
+from tests.unit.matrix.cells import cell, fingerprint, releases, result, told
 
 OLD = cell("10.0", "pc-q35-9.1")
 NEW = cell("11.1", "pc-q35-11.1")
@@ -137,6 +138,19 @@ def test_the_report_as_json_is_stable() -> None:
     for one in cells:
         for each in one["differences"]:
             assert each["explanation"]
+
+
+def test_what_is_never_compared_is_said_once() -> None:
+    common, own = {"cpuid/tsc": "the host's"}, {"acpi": "not read"}
+    text = io.StringIO()
+    found = []
+    for where, left_out in ((cell(), common), (NEW, {**common, **own})):
+        new = replace(result(where), fingerprint=fingerprint({"smbios/0/version": "1"}, left_out=left_out))
+        found.append(against(new, kept(where), {}))
+    comparison_report.show(Console(file=text, width=200), found)
+    assert text.getvalue().count("cpuid/tsc") == 1
+    assert "not compared in any cell: cpuid/tsc: the host's" in text.getvalue()
+    assert "  not compared: acpi: not read" in text.getvalue()
 
 
 def test_text_of_a_guest_cannot_colour_the_terminal() -> None:

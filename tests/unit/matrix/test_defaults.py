@@ -41,7 +41,14 @@ def test_a_type_that_the_newer_release_has_lost() -> None:
 
 
 def test_releases_that_do_not_tell() -> None:
-    assert changed(cell("7.2", "pc-q35-6.0"), cell("7.2", "pc-q35-7.2"), releases("7.2")) is None
+    """The facts have what newer releases say of the same types."""
+    found = changed(cell("7.2", "pc-q35-6.0"), cell("7.2", "pc-q35-7.2"), releases("7.2"))
+    assert found is not None
+    names = {one.name for one in found}
+    assert "ICH9-LPC.acpi-pci-hotplug-with-bridge-support" in names
+    assert "pci-device.x-pcie-ext-tag" not in names
+    assert "compat.toml" in found[0].source
+    assert changed(cell("7.2", "pc-q35-99.9"), cell("7.2", "pc-q35-7.2"), releases("7.2")) is None
 
 
 def test_on_and_true_are_the_same() -> None:

@@ -9,10 +9,9 @@ from pipeline.facts import changes, device_types
 from pipeline.fingerprint.model import Fingerprint
 from pipeline.matrix.cell import Cell
 from pipeline.matrix.contrast import compare
-from pipeline.matrix.defaults import Default, changed
+from pipeline.matrix.defaults import Default
 from pipeline.matrix.difference import flat
 from pipeline.matrix.explanation import Explained, default_differences, explain, unexplained
-from pipeline.matrix.machine_types import by_facts
 from pipeline.matrix.reason import NOT_EXPLAINED
 from pipeline.matrix.sides import Sides, sides, types_of
 from tests.unit.matrix.cells import cell, fingerprint, told
@@ -116,11 +115,11 @@ def test_what_is_not_explained_names_what_differs_of_the_device() -> None:
     )
 
 
-def test_a_release_that_does_not_tell() -> None:
-    context = sides((cell("7.2", "pc-q35-6.0"), fingerprint()), (cell("7.2", "pc-q35-7.2"), fingerprint()))
+def test_types_that_nobody_knows() -> None:
+    strange = cell("7.2", "pc-q35-99.9")
+    context = sides((strange, fingerprint()), (cell("7.2", "pc-q35-7.2"), fingerprint()))
     (found,) = explain(compare(fingerprint(), fingerprint({"pci/02:00.0/odd": "1"})).differences, context)
     assert "no QEMU at hand tells" in found.explanation.text
-    assert changed(context.before, context.after, {"7.2": by_facts("7.2")}) is None
 
 
 def test_a_device_as_a_whole_takes_the_reason_of_all_its_facts() -> None:
@@ -188,7 +187,7 @@ def test_defaults_of_devices_that_the_guest_has() -> None:
 def test_the_data_is_sound() -> None:
     """Causes are known ones, a property names a driver, and each entry has its source."""
     for one in changes.changes():
-        assert one.cause in {"machine", "release", "firmware", "property"}
+        assert one.cause in {"machine", "release", "firmware", "property", "lab"}
         assert bool(one.property) is (one.cause == "property")
         assert not one.since or one.cause in {"machine", "release"}
         assert one.text
