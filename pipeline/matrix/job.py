@@ -71,11 +71,12 @@ RESULT = TypeAdapter(CellResult)
 
 
 @cache
-def dryboot() -> str:
-    """A digest of the program with its facts and templates."""
-    found = {path for pattern in _PARTS for path in _CHECKOUT.glob(pattern) if path.is_file()}
-    files = sorted((path.relative_to(_CHECKOUT).as_posix(), path) for path in found if path.suffix != ".pyc")
-    return caches.key(*(value for name, path in files for value in (name, path.read_bytes())))
+def dryboot(checkout: Path = _CHECKOUT) -> str:
+    """A digest of the program with its facts and templates, without what it compiles of them as it runs."""
+    found = {path for pattern in _PARTS for path in checkout.glob(pattern) if path.is_file()}
+    files = sorted((path.relative_to(checkout).as_posix(), path) for path in found)
+    made_of = [(name, path) for name, path in files if "__pycache__" not in name]
+    return caches.key(*(value for name, path in made_of for value in (name, path.read_bytes())))
 
 
 def run(job: Job, lanes: Lanes) -> CellResult:

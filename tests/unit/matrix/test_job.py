@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -59,9 +60,31 @@ def test_its_deadline_and_the_order_of_its_needs_do_not() -> None:
     assert job(needs=needs).key == job(needs=turned).key
 
 
-def test_the_digest_of_the_program_is_one_value() -> None:
-    assert dryboot() == dryboot.__wrapped__()
-    assert len(dryboot()) == 16
+def test_the_digest_of_the_program_is_of_what_it_is_made_of(tmp_path: Path) -> None:
+    def digest(file: str, text: str) -> str:
+        path = tmp_path / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return dryboot.__wrapped__(tmp_path)
+
+    first = digest("pipeline/a.py", "1")
+    assert len(first) == 16
+    # What a run compiles is no change of the program.
+    for compiled in (
+        "pipeline/__pycache__/a.pyc",
+        "templates/__pycache__/a.j2c",
+        "templates/ci/__pycache__/x",
+    ):
+        assert digest(compiled, "compiled") == first
+    for file in (
+        "pipeline/a.py",
+        "pipeline/facts/data/a.toml",
+        "templates/ci/a.j2",
+        "templates/common/etc/a",
+    ):
+        changed = digest(file, "2")
+        assert changed != first
+        first = changed
 
 
 @pytest.mark.parametrize(
