@@ -56,8 +56,8 @@ NOT_FOR_LINT = {
 
 def test_a_build_loads_nothing_of_the_lab(tmp_path: Path) -> None:
     script = (
-        "import sys; from pipeline import commands; "
-        f"commands._build('rx560', {str(tmp_path / 'out')!r}, (), True); "
+        "import sys; from pipeline.commands import building; "
+        f"building.write_bundle('rx560', {str(tmp_path / 'out')!r}, (), True); "
         "print(*sys.modules, file=sys.stderr)"
     )
     done = subprocess.run(
