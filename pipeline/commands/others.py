@@ -38,6 +38,6 @@ def bench(runs: int, scenario: str) -> ExitCode:
     """Print the pairs with medians and ratios."""
     from rich.console import Console
 
-    from pipeline import bench as measure
+    from pipeline.bench import command as measure
 
     return measure.show(Console(), runs=runs, scenario=scenario)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from pipeline import scenario as scenarios
+from pipeline.bench.pair import Pair, paired
 from pipeline.errors import LabFault
 from pipeline.lab import argv, cache, direct, releases
 from pipeline.lab.process import child, tail
@@ -20,7 +21,6 @@ from pipeline.matrix.command import LANES
 from pipeline.matrix.inside import lanes_of
 from pipeline.matrix.job import Job, dryboot
 from pipeline.matrix.result import Ended
-from pipeline.pair import Pair, paired
 from pipeline.plan import resolve
 from pipeline.render.domain import domain_xml
 from pipeline.scenario.document import read_text
