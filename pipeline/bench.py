@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from pipeline import bench_device, bench_matrix
 from pipeline import scenario as scenarios
 from pipeline.errors import ExitCode, LabFault
 from pipeline.lab import accel, board, cache, kernel_proof, toolchain
-from pipeline.lab.device.client import measure_config_reads, measure_echo_floor
 from pipeline.lab.image import debian
 from pipeline.lab.machine import hardware
 from pipeline.lab.run_directory import run_directory
 from pipeline.lab.servers import device_server
+from pipeline.pair import Pair, paired
 from pipeline.plan import resolve
 from pipeline.render import Inputs, render
 from pipeline.verdict import Listener
@@ -32,19 +31,6 @@ from pipeline.verify import verify
 
 _CHECKOUT = Path(__file__).resolve().parent.parent
 _BUILD_REPEATS = 5
-_READ_SECONDS = 1.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pair:
-    """Medians of a measurement and its floor, in `unit`, and the ratio that is held to `limit` (0: none)."""
-
-    name: str
-    ours: float
-    floor: float
-    unit: str
-    ratio: float
-    limit: float
 
 
 def show(console: Console, *, runs: int, scenario: str) -> ExitCode:
@@ -72,13 +58,9 @@ def _pairs(runs: int, scenario: str) -> Sequence[Pair]:
         )
     pairs.append(_lint_pair(scenario, max(runs, _BUILD_REPEATS)))
     pairs += _host_pairs(scenario, runs)
-    pairs.append(_reads_pair(scenario, max(runs, _BUILD_REPEATS)))
+    pairs += bench_device.pairs(scenario, max(runs, _BUILD_REPEATS))
+    pairs.append(bench_matrix.pair(scenario, runs))
     return pairs
-
-
-def _paired(runs: int, ours: Callable[[], float], floor: Callable[[], float]) -> tuple[float, float]:
-    measured = [(floor(), ours()) for _ in range(runs)]
-    return statistics.median(pair[1] for pair in measured), statistics.median(pair[0] for pair in measured)
 
 
 def _timed(argv: Sequence[str]) -> float:
@@ -114,7 +96,7 @@ def _build_pair(scenario: str, runs: int) -> Pair:
             *("--network", "none"),
         ]
         _timed(build)
-        ours, least = _paired(runs, lambda: _timed(build), lambda: _timed(floor))
+        ours, least = paired(runs, lambda: _timed(build), lambda: _timed(floor))
     return Pair(
         name="build / virt-install --print-xml",
         ours=ours,
@@ -132,7 +114,7 @@ def _lint_pair(scenario: str, runs: int) -> Pair:
         f"loaded = scenario.read({scenario!r}); from_plan(plan.resolve(loaded), loaded)"
     )
     lint = f"from pipeline import commands as c; c.lint(c.LintOptions(scenarios=({scenario!r},)))"
-    ours, least = _paired(
+    ours, least = paired(
         runs, lambda: _timed([sys.executable, "-c", lint]), lambda: _timed([sys.executable, "-c", load])
     )
     return Pair(name="lint / load", ours=ours, floor=least, unit="s", ratio=ours / least, limit=1.4)
@@ -177,7 +159,7 @@ def _host_pairs(scenario: str, runs: int) -> Sequence[Pair]:
 
     found = []
     for name, fast, limit in (("host stage", False, 5.0), ("host stage --fast", True, 3.0)):
-        taken, least = _paired(runs, partial(ours, fast), floor)
+        taken, least = paired(runs, partial(ours, fast), floor)
         found.append(
             Pair(
                 name=f"{name} / bare kernel on the same machine ({chosen.l1})",
@@ -189,15 +171,3 @@ def _host_pairs(scenario: str, runs: int) -> Sequence[Pair]:
             )
         )
     return found
-
-
-def _reads_pair(scenario: str, runs: int) -> Pair:
-    """Configuration reads of an emulated function against a bare echo over the same kind of socket."""
-    plan = resolve(scenarios.read(scenario))
-    specs = board.lay_out(plan).emulated
-    with run_directory(cache.runs()) as run, device_server(specs, run=run):
-        path = run.path / f"{specs[0].name}.sock"
-        ours, least = _paired(
-            runs, lambda: measure_config_reads(path, _READ_SECONDS), lambda: measure_echo_floor(_READ_SECONDS)
-        )
-    return Pair(name="config reads / echo", ours=ours, floor=least, unit="1/s", ratio=least / ours, limit=0.0)

@@ -70,7 +70,7 @@ _INPUTS = {"scenarios": "--scenario", "root": "--root", "bundle": "--bundle", "d
 _FORMATS = ("text", "json", "sarif", "github")
 
 
-def end(command: Callable[..., ExitCode], *arguments: Any) -> NoReturn:
+def end(command: Callable[..., ExitCode], *arguments: Any, **options: Any) -> NoReturn:
     """Run a command and leave with its exit status; every error is one message without a traceback."""
     # mke2fs and debugfs are there on every distribution, but not on every user's path.
     os.environ["PATH"] = f"{os.environ.get('PATH', '/usr/bin:/bin')}:/usr/sbin:/sbin"
@@ -78,7 +78,7 @@ def end(command: Callable[..., ExitCode], *arguments: Any) -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        status = command(*arguments)
+        status = command(*arguments, **options)
     except DrybootError as error:
         _say(error)
         status = error.exit_code
@@ -284,6 +284,7 @@ def verify(
     edited: str = "",
     boot: str = "default",
     wanted: ImageOptions | None = None,
+    functions: bool = False,
 ) -> ExitCode:
     """Build, boot, check; write the verdict."""
     from rich.console import Console
@@ -297,6 +298,10 @@ def verify(
         raise BadInput(f"there is no entry {boot!r} to boot", hint="--boot default or --boot fallback")
     if accelerator not in {"", "kvm", "tcg"}:
         raise BadInput(f"there is no accelerator {accelerator!r}", hint="--accel kvm or --accel tcg")
+    if functions and boot == "fallback":
+        raise BadInput(
+            "--functions needs a guest, and --boot fallback starts none", hint="leave one of them out"
+        )
     image = _wanted(wanted)
     if report:
         files.check(_base() / report)
@@ -322,6 +327,7 @@ def verify(
             fallback=boot == "fallback",
             edited=changed,
             wanted=image,
+            functions=functions,
         )
         (folder / "verdict.json").write_text(as_json.text(result), encoding="utf-8")
         (folder / "junit.xml").write_bytes(junit.data(result))
@@ -391,6 +397,34 @@ def faults(
         target=_base() / report if report else None,
         options=("--accel", accelerator) if accelerator else (),
     )
+
+
+def matrix(**options: Any) -> ExitCode:
+    """Run the domain on QEMU releases and machine types; `options` as pipeline.matrix.options has them."""
+    from rich.console import Console
+
+    from pipeline.matrix import command
+    from pipeline.matrix.options import Options
+
+    return command.run(Options(**options), Console(), base=_base())
+
+
+def worker(scheduler: str, jobs: int) -> ExitCode:
+    """Become a worker of a cluster."""
+    from pipeline.matrix import worker
+
+    worker.run(scheduler, at_once=jobs)
+
+
+def ci(host: str, output: str, **options: Any) -> ExitCode:
+    """Write a pipeline for the code host `host` that spreads a matrix over runners."""
+    from pipeline import ci
+    from pipeline.report.output import output as written
+
+    text = ci.pipeline(host, ci.Options(**options))
+    with written(_base() / output if output else None) as write:
+        write(text)
+    return ExitCode.HELD
 
 
 def schema(output: str) -> ExitCode:

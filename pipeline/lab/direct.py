@@ -7,10 +7,8 @@ where the release can have them. The payload waits at its end, so that the runni
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,9 +17,11 @@ from pathlib import Path
 from pipeline.errors import LabFault
 from pipeline.fingerprint.sighting import Sighting
 from pipeline.lab import argv, board, cache, domain, payload, sighting, toolchain, translator
+from pipeline.lab import line as lines
 from pipeline.lab.argv import Direct
 from pipeline.lab.direct_checks import DirectCheck, compare, refused
 from pipeline.lab.direct_domain import CODE, VARIABLES, Medium
+from pipeline.lab.line import Line
 from pipeline.lab.process import tail
 from pipeline.lab.releases import Release
 from pipeline.lab.run_directory import RunDirectory, run_directory
@@ -101,7 +101,7 @@ def boot(
         served = [
             emulated[names[place.source]] for place in direct.domain.places if _is_there(direct, place.source)
         ]
-        _put_files(xml, direct, release, run, progress)
+        put_files(xml, direct, release, run, progress)
         if served:
             stack.enter_context(device_server(served, run=run))
         times = {"preparing": time.monotonic() - started}
@@ -122,9 +122,10 @@ def _is_there(direct: Direct, source: Address) -> bool:
     return f"fn-{source.bus:02x}-{source.device:02x}-{source.function:x}" in devices
 
 
-def _put_files(
+def put_files(
     xml: bytes, direct: Direct, release: Release, run: RunDirectory, progress: Callable[[str], None]
 ) -> None:
+    """Put the firmware and the media of a domain at L0 into the run's directory."""
     (run.path / CODE).symlink_to(release.firmware.plain.code.resolve())
     shutil.copyfile(release.firmware.plain.variables, run.path / VARIABLES)
     for medium in direct.domain.media:
@@ -141,7 +142,7 @@ def _payload(medium: Medium, ports: tuple[tuple[int, int], ...], progress: Calla
     script = sighting.script(ports)
 
     def make(fresh: Path) -> None:
-        payload.fat_image(shell, ports, fresh / "disk", startup_script=script)
+        payload.fat_image(shell, ports, fresh / "disk", startup_script=sighting.script)
         if medium.cdrom:
             payload.boot_iso(fresh / "disk", fresh / "cd")
 
@@ -159,30 +160,29 @@ def _watched(
     times: dict[str, float],
     stand_ins: tuple[str, ...],
 ) -> DirectRun:
-    for way in ("in", "out"):
-        os.mkfifo(run.path / f"{_LINE}.{way}", 0o600)
     log = run.path / f"{_NAME}-serial.log"
-    line = f"pipe,id={argv.SERIAL_CHARDEV},path={_LINE},logfile={log.name},logappend=off"
-    began = time.monotonic()
-    with machine(
-        release.qemu,
-        ["-chardev", line, *direct.arguments],
-        run=run,
-        name=_NAME,
-        what=f"the cell {release.name} {machine_type}",
-        serial_line=False,
-    ) as guest:
-        times["QEMU"] = time.monotonic() - began
-        try:
-            said, through = _listen(run.path / _LINE, guest, began, deadline, times)
-        except LabFault as error:
-            said_last = tail(log, _CONSOLE_LINES)
-            raise LabFault(f"{error.message}\n{said_last}".rstrip()) from error
-        looked = time.monotonic()
-        seen = sighting.collect(guest, said) if through else None
-        ended = time.monotonic()
-        times["looking"] = ended - looked
-    times["ending"] = time.monotonic() - ended
+    with lines.line(run, f"{_NAME}-line") as line:
+        backend = f"{line.backend},id={argv.SERIAL_CHARDEV},logfile={log.name},logappend=off"
+        began = time.monotonic()
+        with machine(
+            release.qemu,
+            ["-chardev", backend, *direct.arguments],
+            run=run,
+            name=_NAME,
+            what=f"the cell {release.name} {machine_type}",
+            own_line=True,
+        ) as guest:
+            times["QEMU"] = time.monotonic() - began
+            try:
+                said, through = _listen(line, guest, began, deadline, times)
+            except LabFault as error:
+                said_last = tail(log, _CONSOLE_LINES)
+                raise LabFault(f"{error.message}\n{said_last}".rstrip()) from error
+            looked = time.monotonic()
+            seen = sighting.collect(guest, said) if through else None
+            ended = time.monotonic()
+            times["looking"] = ended - looked
+        times["ending"] = time.monotonic() - ended
     checks = tuple(compare(plan, machine_type, direct.domain, payload.read(said), through=through))
     held = all(check.held for check in checks)
     return DirectRun(
@@ -195,7 +195,7 @@ def _watched(
 
 
 def _listen(
-    line: Path, guest: Machine, began: float, deadline: float, times: dict[str, float]
+    line: Line, guest: Machine, began: float, deadline: float, times: dict[str, float]
 ) -> tuple[str, bool]:
     """What the serial line says up to the payload's end, and whether that came (else the firmware gave up).
 
@@ -210,7 +210,7 @@ def _listen(
             if phase not in times and sign in said:
                 times[phase] = now
         if not answered and _WAITS in said:
-            _press_a_key(line.with_suffix(".in"))
+            line.write(b"\r")
             answered = True
         if (whole := up_to_the_end(said)) is not None:
             times["payload's end"] = now
@@ -218,12 +218,6 @@ def _listen(
         if any(sign in said for sign in _GAVE_UP):
             return said.decode(errors="replace"), False
     raise LabFault(f"the guest has not come to its end in {deadline:g} s")
-
-
-def _press_a_key(line: Path) -> None:
-    """Opened for both ways, which does not wait for a QEMU that may be gone (fifo(7))."""
-    with line.open("r+b", buffering=0) as stream:
-        stream.write(b"\r")
 
 
 def up_to_the_end(said: bytes | bytearray) -> str | None:
@@ -240,20 +234,18 @@ def up_to_the_end(said: bytes | bytearray) -> str | None:
     return None
 
 
-def _parts(line: Path, guest: Machine, until: float) -> Iterator[bytes]:
+def _parts(line: Line, guest: Machine, until: float) -> Iterator[bytes]:
     """What comes over the line until then. Raises LabFault where QEMU ends."""
-    descriptor = os.open(line.with_suffix(".out"), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb", buffering=0) as stream:  # noqa: PTH123
-        while (left := until - time.monotonic()) > 0:
-            ready, _, _ = select.select([stream], [], [], min(left, 1.0))
-            if not ready:
-                guest.check()
-                continue
-            part = stream.read(1 << 16)
-            if part:
-                yield part
-                continue
-            with contextlib.suppress(subprocess.TimeoutExpired):
+    while (left := until - time.monotonic()) > 0:
+        ready, _, _ = select.select([line], [], [], min(left, 1.0))
+        if not ready:
+            guest.check()
+            continue
+        part = line.read()
+        if part:
+            yield part
+        else:
+            with contextlib.suppress(Exception):
                 guest.process.wait(timeout=5)
             guest.check()
             raise LabFault("QEMU has closed the guest's serial line")

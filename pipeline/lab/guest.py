@@ -10,7 +10,11 @@ from typing import Protocol
 
 from pipeline.errors import LabFault
 from pipeline.lab import payload
+from pipeline.lab.console import last_lines
 from pipeline.lab.domain import LabDomain
+from pipeline.lab.emulator import Emulator
+from pipeline.lab.functions import stage
+from pipeline.lab.functions.tested import Tested
 from pipeline.lab.shape import LEFT_FOR_THE_GUEST
 from pipeline.lab.shell import Done, Shell
 from pipeline.pci import Address
@@ -45,12 +49,24 @@ class Watch(Protocol):
         """Libvirt is through with the guest and with its hooks."""
 
 
-def warm_up(shell: Shell) -> None:
+class Look(Protocol):
+    """Looks at the guest when its payload has told all, while it still runs."""
+
+    def __call__(self, shell: Shell, name: str, serial: str) -> None:
+        """`shell` is L1's, `name` the domain's, `serial` what the payload said."""
+
+
+def warm_up(shell: Shell, emulator: Emulator | None = None) -> None:
     """Make the device nodes that a guest may need, and let libvirt probe its QEMU in the background.
 
-    Both take seconds under TCG, so they come after the host's checks, which need neither.
+    Both take seconds under TCG, so they come after the host's checks, which need neither. A QEMU that is under
+    test is put in place.
     """
-    probe = "(virsh domcapabilities --virttype qemu >/dev/null 2>&1 &)"
+    own = ""
+    if emulator:
+        emulator.mount(shell)
+        own = f" --emulatorbin {emulator.binary}"
+    probe = f"(virsh domcapabilities --virttype qemu{own} >/dev/null 2>&1 &)"
     shell.run(f"systemctl start {' '.join(LEFT_FOR_THE_GUEST)}; {probe} ; true")
 
 
@@ -62,10 +78,15 @@ def run_guest(
     accelerator: str,
     progress: Callable[[str], None],
     watch: Watch | None = None,
+    look: Look | None = None,
+    functions: Sequence[Tested] = (),
 ) -> GuestRun:
     """Define and start the domain, read the payload's report, compare.
 
-    `watch` looks at the host beside it, where that hands its card over only now.
+    `watch` looks at the host beside it, where that hands its card over only now; `look` at the guest, which its
+    payload does not end then.
+
+    `functions` are those that Linux in the guest tests after the shell: the guest reboots for it, and is started twice.
 
     Raises LabFault where L1 or the connection fails; a domain that libvirt refuses is a failed check.
     """
@@ -83,6 +104,7 @@ def run_guest(
     results.append(_command(_find(wanted, Check.DOMAIN_DEFINED), "defined", *defined))
     logs: dict[str, str] = {}
     if defined[0].status == 0:
+        before = shell.run("dmesg").out if functions else ""
         progress("libvirt starts the guest")
         started = _timed(shell, f"virsh start {name}")
         results.append(_command(_find(wanted, Check.DOMAIN_STARTED), "running", *started))
@@ -91,18 +113,34 @@ def run_guest(
                 progress("looking at what the host has handed over")
                 results += watch.running()
             progress("waiting for the guest's firmware")
-            text, seconds = _serial(shell, name, serial, SECONDS[accelerator])
+            limit = stage.SECONDS[accelerator] if functions else SECONDS[accelerator]
+            end = "" if functions else payload.END
+            text, seconds = _serial(shell, name, serial, limit, end)
             logs["l2-serial.log"] = text
             report = payload.read(text)
-            if not report.complete and _alive(shell, name):
+            if (functions or not report.complete) and _alive(shell, name):
                 shell.run(f"virsh destroy {name}")
                 if not any(sign in text for sign in _FIRMWARE_GAVE_UP):
-                    raise LabFault(f"the guest did not come to its end in {SECONDS[accelerator]} s")
+                    raise LabFault(f"the guest did not come to its end in {limit} s:\n{last_lines(text)}")
             results += _compare(plan, wanted, report, seconds)
+            if look and report.complete:
+                progress("taking the guest's fingerprint")
+                look(shell, plan.guest.name, text)
+                shell.run(f"virsh destroy {name}")
             if watch:
                 progress("looking at what the host has back")
                 results.append(_ended(plan, _find(wanted, Check.GUEST_ENDED), shell))
                 results += watch.ended()
+            if functions:
+                again, why = "", "not tried: the first run did not come to its end"
+                if report.complete:
+                    progress("starting the guest again")
+                    again, why = _again(shell, name, serial, SECONDS[accelerator])
+                logs["l2-serial-again.log"] = again
+                log = shell.run("dmesg").out
+                logs["l1-kernel-after.log"] = log
+                since = log.removeprefix(before)
+                results += stage.results(plan, functions, (text, again), host_log=since, not_again=why)
     if watch:
         logs["l1-hook.log"] = shell.run(f"journalctl -b -o cat --no-pager -t {shlex.quote(TAG)}").out
         logs["l1-kernel-after.log"] = shell.run("dmesg").out
@@ -144,14 +182,25 @@ def _command(expectation: Expectation, good: str, done: Done, seconds: float) ->
     )
 
 
-def _serial(shell: Shell, name: str, log: str, limit: int) -> tuple[str, float]:
-    """Follow the guest's serial log until its QEMU ends or the payload is through."""
+def _again(shell: Shell, name: str, serial: str, limit: int) -> tuple[str, str]:
+    """Start the guest once more: what it says, or why it does not start."""
+    done = shell.run(f"virsh start {name}", timeout=180)
+    if done.status:
+        return "", f"libvirt does not start it again: {' '.join(done.err.split()).removeprefix('error: ')}"
+    text, _ = _serial(shell, name, serial, limit, "")
+    if _alive(shell, name):
+        shell.run(f"virsh destroy {name}")
+    return text, ""
+
+
+def _serial(shell: Shell, name: str, log: str, limit: int, end: str) -> tuple[str, float]:
+    """Follow the guest's serial log until its QEMU ends, or a line that begins with `end` where that is given."""
     started = time.monotonic()
     lines: list[str] = []
     follow = f'tail -n +1 -F --pid="$(cat /run/libvirt/qemu/{name}.pid)" {shlex.quote(log)} 2>/dev/null'
     for line in shell.stream(follow, timeout=limit):
         lines.append(line)
-        if payload.clean(line).startswith(payload.END):
+        if end and payload.clean(line).startswith(end):
             break
     return "\n".join(lines), time.monotonic() - started
 

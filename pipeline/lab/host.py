@@ -18,6 +18,7 @@ from pipeline.lab import console, domain, payload, unified
 from pipeline.lab.accel import Accelerator
 from pipeline.lab.apply import LAB_PARAMETERS, Applied
 from pipeline.lab.board import DISK_SLOT, NETWORK_SLOT, Board
+from pipeline.lab.functions import medium
 from pipeline.lab.grub import Entry
 from pipeline.lab.image import HostImage
 from pipeline.lab.loader import Files, boot_once, menu
@@ -78,12 +79,15 @@ def prepare(
     fast: bool,
     run: RunDirectory,
     entry: str = "",
+    script: payload.Script = payload.script,
+    linux: medium.Linux | None = None,
 ) -> Prepared:
     """Make L1's disks from a copy of the image and what was applied to it.
 
     It boots as its owner's machine does, firmware and boot loader included; `fast` gives kernel and initramfs of
-    the boot loader's entry to QEMU. `entry` is the identifier of the one to boot once, else the default; `root`
-    what the entry calls the root file system, where it does. Raises
+    the boot loader's entry to QEMU. `script` is what the guest's payload runs, `linux` what it boots after the
+    shell, which has a script of its own then; `entry` is the identifier of the one to boot once, else the default;
+    `root` what the entry calls the root file system, where it does. Raises
     HostDoesNotBoot where there is nothing to boot, LabFault.
     """
     files = Files(applied=applied, image=image)
@@ -94,7 +98,7 @@ def prepare(
     copy_sparse(image.root, disk)
     visitor, host_key = key_pair(), key_pair()
     puts = {**files.applied.files, **access(visitor=visitor, host_key=host_key)}
-    puts |= _media(domain_xml, qemu, shell_program, run)
+    puts |= _media(domain_xml, qemu, shell_program, linux, script, run)
     put(disk, puts, scratch=run.path / "put", removed=applied.removed)
     if root:
         identify(disk, root, scratch=run.path / "put")
@@ -144,25 +148,36 @@ def _loader(bootloader: str, files: Files, firmware: tuple[Path, Path], run: Run
     )
 
 
-def _media(domain_xml: bytes, qemu: Qemu, shell_program: Path, run: RunDirectory) -> dict[str, Put]:
+def _media(
+    domain_xml: bytes,
+    qemu: Qemu,
+    shell_program: Path,
+    linux: medium.Linux | None,
+    script: payload.Script,
+    run: RunDirectory,
+) -> dict[str, Put]:
     """Stand-ins at the domain's own paths: the payload for what boots first, empty media for the rest."""
     found: dict[str, Put] = {}
-    for number, medium in enumerate(domain.media(domain_xml)):
+    for number, one in enumerate(domain.media(domain_xml)):
         image = run.path / f"medium{number}"
         if number == 0:
             disk = run.path / "payload.fat"
-            payload.fat_image(shell_program, domain.root_ports(domain_xml), disk)
-            if medium.cdrom:
+            ports = domain.root_ports(domain_xml)
+            if linux:
+                medium.fat_image(shell_program, ports, linux, disk)
+            else:
+                payload.fat_image(shell_program, ports, disk, startup_script=script)
+            if one.cdrom:
                 payload.boot_iso(disk, image)
             else:
                 image.write_bytes(disk.read_bytes())
         else:
             image.write_bytes(bytes(1 << 20))
-        if medium.format != "raw":
-            converted = image.with_suffix(f".{medium.format}")
-            _qemu_img(qemu, ["convert", "-f", "raw", "-O", medium.format, str(image), str(converted)])
+        if one.format != "raw":
+            converted = image.with_suffix(f".{one.format}")
+            _qemu_img(qemu, ["convert", "-f", "raw", "-O", one.format, str(image), str(converted)])
             image = converted
-        found[medium.path] = Put(data=image.read_bytes())
+        found[one.path] = Put(data=image.read_bytes())
     return found
 
 
@@ -196,8 +211,11 @@ def boot(
     cpu_vendor: str,
     run: RunDirectory,
     progress: Callable[[str], None],
+    more: Sequence[str] = (),
 ) -> Iterator[Host]:
     """Boot L1 and log in; L1 and the servers of its emulated functions end with the context.
+
+    `more` are arguments for what L1 has beside the board and its disks.
 
     Raises HostDoesNotBoot where L1 itself says that it cannot go on, LabFault for everything else.
     """
@@ -208,6 +226,7 @@ def boot(
         *("-netdev", "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"),
         *("-device", f"virtio-net-pci,netdev=net,addr={NETWORK_SLOT:x}.0,romfile="),
         *prepared.boot,
+        *more,
     ]
     with device_server(board.emulated, run=run) as server, machine(qemu, arguments, run=run) as vm:
         port = vm.forwarded_port()

@@ -102,6 +102,8 @@ def collect(monitor: Monitor, serial: str) -> Sighting:
         look.query(f"qom-get {MACHINE} {name}", "qom-get", path=MACHINE, property=name)
     for name in CPU_PROPERTIES if look.cpu_path() else ():
         look.query(f"qom-get {CPU} {name}", "qom-get", path=look.cpu_path(), property=name)
+    if path := look.cpu_path():
+        look.query(f"qom-get {CPU}/lapic type", "qom-get", path=f"{path}/lapic", property="type")
     for command in TEXTS:
         look.text(command)
     memory = dict(_memory(look, serial))

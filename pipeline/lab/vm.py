@@ -86,19 +86,19 @@ def machine(
     run: RunDirectory,
     name: str = "l1",
     what: str = "L1",
-    serial_line: bool = True,
+    own_line: bool = False,
 ) -> Iterator[Machine]:
     """Start `qemu` with `arguments`; it has ended when the context is left. Messages call it `what`.
 
-    QMP goes over a socket pair, so nothing is left in the file system. The serial line is logged; without `serial_line`
-    the arguments have one of their own.
+    QMP goes over a socket pair, so nothing is left in the file system. The serial line is logged; with `own_line` the
+    arguments have one themselves.
 
     Raises Refused where QEMU itself ends with an error, LabFault if it does not start for another reason.
     """
     ours, theirs = socket.socketpair()
     serial = run.path / f"{name}-{SERIAL}"
     monitor = ["-chardev", f"socket,id=qmp,fd={theirs.fileno()}", "-mon", "chardev=qmp,mode=control"]
-    if serial_line:
+    if not own_line:
         monitor += ("-chardev", f"file,id=serial,path={serial.name}", "-serial", "chardev:serial")
     with (
         contextlib.closing(ours),

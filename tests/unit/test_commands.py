@@ -503,3 +503,19 @@ def test_errors_of_lint_keep_verify_from_booting_unless_told_otherwise(lab) -> N
     assert asked == []
     assert verify("host.vfio.ids=['1002:67ef']", refuse=False) == 0
     assert [[one.code for one in options["findings"]] for options in asked] == [["DB104", "DB303"]]
+
+
+@pytest.mark.parametrize("functions", [True, False])
+def test_verify_tests_the_functions_where_it_is_told_to(lab, functions: bool) -> None:
+    asked = lab()
+    options = ("", (), "", True, False, "", "default", None, functions)
+    assert ended(commands.verify, "rx560", "out", *options) == 0
+    assert [one["functions"] for one in asked] == [functions]
+
+
+def test_the_way_back_has_no_functions_to_test(lab, capsys) -> None:
+    asked = lab()
+    options = ("", (), "", True, False, "", "fallback", None, True)
+    assert ended(commands.verify, "rx560", "out", *options) == 2
+    assert "--functions needs a guest" in capsys.readouterr().err
+    assert asked == []

@@ -10,7 +10,9 @@ import struct
 from pipeline.lab.device.function import FunctionSpec
 
 SIZE = 4096
+_COMMAND, _STATUS = 0x04, 0x06
 _COMMAND_MASK = 0x0547
+_MASTER, _INTX_DISABLE, _INTERRUPT_STATUS = 0x0004, 0x0400, 0x08
 _POWER, _EXPRESS, _MSI = 0x50, 0x58, 0xA0
 _EXPRESS_SIZE = 0x3C
 _ENDPOINT, _LEGACY_ENDPOINT = 0, 1
@@ -48,6 +50,21 @@ class ConfigSpace:
             if position == _DEVICE_CONTROL + 1 and value & _INITIATE_FLR >> 8:
                 reset = self._flr
         return reset
+
+    @property
+    def bus_master(self) -> bool:
+        """Whether the function may do DMA."""
+        return bool(self._bytes[_COMMAND] & _MASTER)
+
+    @property
+    def intx_disabled(self) -> bool:
+        """Whether the function may not assert INTx."""
+        return bool(self._bytes[_COMMAND + 1] & _INTX_DISABLE >> 8)
+
+    def show_interrupt(self, asserted: bool) -> None:
+        """Say in the status register that INTx is pending: a kernel looks there for whose interrupt it is."""
+        kept = self._bytes[_STATUS] & ~_INTERRUPT_STATUS
+        self._bytes[_STATUS] = kept | (_INTERRUPT_STATUS if asserted else 0)
 
     def reset(self) -> None:
         """Everything as after power on."""

@@ -23,6 +23,11 @@ class BarKind(Enum):
         return {"mem32": 0x0, "mem64": 0x4, "mem64-prefetchable": 0xC, "io": 0x1}[self.value]
 
     @property
+    def memory(self) -> bool:
+        """Whether it decodes memory, not I/O."""
+        return self is not BarKind.IO
+
+    @property
     def wide(self) -> bool:
         """Whether it is 64 bits wide."""
         return self in {BarKind.MEM64, BarKind.MEM64_PREFETCHABLE}
@@ -45,12 +50,31 @@ class Bar:
             raise ValueError(f"bars: size {self.size} of BAR {self.index} is not a power of two in its range")
 
 
+# What a function can be made to do wrong, so that the checks of a function are seen to fail.
+NO_INTX = "no-intx"
+NO_MSI = "no-msi"
+DMA_WRONG_ADDRESS = "dma-wrong-address"
+IGNORES_BLOCKED_DMA = "ignores-blocked-dma"
+BAR_STUCK = "bar-stuck"
+LOST_AFTER_RESET = "lost-after-reset"
+DEFECTS = {
+    NO_INTX: "the line is never asserted, though the function counts it",
+    NO_MSI: "no message is ever sent, though the function counts it",
+    DMA_WRONG_ADDRESS: "transfers go 64 bytes beside the address",
+    IGNORES_BLOCKED_DMA: "a transfer that was refused is reported as done",
+    BAR_STUCK: "what is written behind a BAR is lost",
+    LOST_AFTER_RESET: "a reset after its test registers were used leaves all ones in configuration space, until the "
+    "server is started anew; resets before the first use do no harm, as with the cards that have this",
+}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FunctionSpec:
     """One PCI function. `class_code` has 24 bits; `interrupt_pin` is 0 (none) to 4 (INTD).
 
     `integrated`: it is an endpoint of the root complex. On bus 0 QEMU shows the PCI Express capability of such
     a one only, and gives it the type that it has there (hw/vfio/pci.c vfio_setup_pcie_cap()).
+    `broken`: names of DEFECTS. Raises ValueError that names the field.
     """
 
     name: str
@@ -66,6 +90,7 @@ class FunctionSpec:
     msi_vectors: int
     flr: bool = True
     integrated: bool = False
+    broken: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         for name in ("vendor_id", "device_id", "subsystem_vendor_id", "subsystem_id"):
@@ -79,6 +104,8 @@ class FunctionSpec:
             raise ValueError("interrupt_pin: not 0 to 4")
         if self.msi_vectors not in {0, 1, 2, 4, 8, 16, 32}:
             raise ValueError("msi_vectors: not 0 or a power of two up to 32")
+        if unknown := self.broken - set(DEFECTS):
+            raise ValueError(f"broken: {min(unknown)!r} is none of {', '.join(DEFECTS)}")
         if not self.name or "/" in self.name or "\0" in self.name or self.name.startswith("."):
             raise ValueError("name: not a file name")
         slots = [slot for bar in self.bars for slot in range(bar.index, bar.index + 1 + bar.kind.wide)]
@@ -90,6 +117,7 @@ def to_json(specs: Sequence[FunctionSpec]) -> str:
     """The functions as text that `from_json` reads."""
     values = [asdict(spec) for spec in specs]
     for value in values:
+        value["broken"] = sorted(value["broken"])
         for bar in value["bars"]:
             bar["kind"] = bar["kind"].value
     return json.dumps(values, indent=1)
@@ -119,7 +147,13 @@ def _function(value: Any) -> FunctionSpec:
     if not isinstance(value["bars"], list):
         raise ValueError("bars: not a list")
     bars = tuple(_bar(bar) for bar in value["bars"])
-    return FunctionSpec(**{**value, "bars": bars})
+    return FunctionSpec(**{**value, "bars": bars, "broken": _broken(value["broken"])})
+
+
+def _broken(value: Any) -> frozenset[str]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValueError("broken: not a list of names")
+    return frozenset(value)
 
 
 def _bar(value: Any) -> Bar:

@@ -19,11 +19,12 @@ CONFIG_REGION = 7
 REGIONS, IRQS = 9, 5
 
 _HEADER = struct.Struct("<HHIII")
-_REPLY, _NO_REPLY, _ERROR = 0x1, 0x10, 0x20
+REPLY, _NO_REPLY, _ERROR = 0x1, 0x10, 0x20
 _DMA_MAP = struct.Struct("<IIQQQ")
 _DMA_UNMAP = struct.Struct("<IIQQ")
 _INFO = struct.Struct("<IIII")
 _REGION_INFO = struct.Struct("<IIIIQQ")
+_SPARSE = struct.Struct("<HHIIIQQ")
 _SET_IRQS = struct.Struct("<IIIII")
 _ACCESS = struct.Struct("<QII")
 
@@ -33,7 +34,7 @@ class ProtocolError(Exception):
 
 
 class Command(IntEnum):
-    """The commands that a client may send here."""
+    """The commands that a client may send here, and those that it is sent."""
 
     VERSION = 1
     DMA_MAP = 2
@@ -44,28 +45,38 @@ class Command(IntEnum):
     DEVICE_SET_IRQS = 8
     REGION_READ = 9
     REGION_WRITE = 10
+    DMA_READ = 11
+    DMA_WRITE = 12
     DEVICE_RESET = 13
 
 
+# What the client is asked; it replies.
+ASKED = frozenset({Command.DMA_READ, Command.DMA_WRITE})
 # How many file descriptors may come with a command; none with the others.
 FDS = {Command.DMA_MAP: 1, Command.DEVICE_SET_IRQS: FD_LIMIT}
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first 16 bytes of a message; `size` counts them too."""
+    """The first 16 bytes of a message; `size` counts them too. `failed`: a reply that says so."""
 
     message: int
     command: Command
     size: int
     no_reply: bool
+    is_reply: bool = False
+    failed: bool = False
 
 
 def header(data: bytes) -> Header:
-    """Read a request's header."""
+    """Read the header of a request, or of a reply to a request for DMA."""
     message, command, size, flags, _ = _HEADER.unpack(data)
     if not HEADER_SIZE <= size <= MESSAGE_LIMIT:
         raise ProtocolError(f"a message of {size} bytes")
+    if command in ASKED:
+        if flags & ~_ERROR != REPLY:
+            raise ProtocolError(f"a request that only a server makes, flags {flags:#x}")
+        return Header(message, Command(command), size, False, is_reply=True, failed=bool(flags & _ERROR))
     if flags & ~_NO_REPLY:
         raise ProtocolError(f"a request with flags {flags:#x}")
     try:
@@ -83,12 +94,12 @@ def request(message: int, command: int, payload: bytes = b"", *, no_reply: bool 
 
 def reply(to: Header, payload: bytes = b"") -> bytes:
     """A reply."""
-    return _HEADER.pack(to.message, to.command, HEADER_SIZE + len(payload), _REPLY, 0) + payload
+    return _HEADER.pack(to.message, to.command, HEADER_SIZE + len(payload), REPLY, 0) + payload
 
 
 def error_reply(to: Header, errno: int) -> bytes:
     """A reply that says the request failed."""
-    return _HEADER.pack(to.message, to.command, HEADER_SIZE, _REPLY | _ERROR, errno)
+    return _HEADER.pack(to.message, to.command, HEADER_SIZE, REPLY | _ERROR, errno)
 
 
 def version(payload: bytes) -> bytes:
@@ -157,19 +168,30 @@ def device_info() -> bytes:
     return _INFO.pack(_INFO.size, 0x3, REGIONS, IRQS)
 
 
-def index(payload: bytes, count: int) -> int:
-    """The index in a request for a region's or interrupt's information."""
+def index(payload: bytes, count: int) -> tuple[int, int]:
+    """The index in a request for a region's or interrupt's information, and the room for the answer in bytes."""
     if len(payload) < _INFO.size:
         raise ProtocolError(f"{len(payload)} bytes where an index belongs")
     argsz, _, number, _ = _INFO.unpack_from(payload)
     if argsz < _INFO.size or not 0 <= number < count:
         raise ProtocolError(f"index {number} of {count}")
-    return int(number)
+    return number, argsz
 
 
-def region_info(number: int, size: int) -> bytes:
-    """A region that can be read and written, or is not there when `size` is 0."""
-    return _REGION_INFO.pack(_REGION_INFO.size, 0x3 if size else 0, number, 0, size, 0)
+def region_info(number: int, size: int, *, mappable: int = 0, room: int = _REGION_INFO.size) -> bytes:
+    """A region that can be read and written, or is not there when `size` is 0.
+
+    Its first `mappable` bytes can be mapped from the descriptor that comes with the answer. Where that is not
+    all of it, a list of areas says so, if the client has `room` for it; it asks again with more
+    (linux/vfio.h VFIO_REGION_INFO_CAP_SPARSE_MMAP; QEMU hw/vfio/device.c vfio_device_get_region_info()). The
+    kernel says in the first answer that the list is nowhere yet; QEMU's hw/vfio-user/device.c refuses that.
+    """
+    flags = (0x3 if size else 0) | (0x4 if mappable else 0)
+    if mappable in {0, size}:
+        return _REGION_INFO.pack(_REGION_INFO.size, flags, number, 0, size, 0)
+    wanted = _REGION_INFO.size + _SPARSE.size
+    base = _REGION_INFO.pack(wanted, flags | 0x8, number, _REGION_INFO.size, size, 0)
+    return base + _SPARSE.pack(1, 1, 0, 1, 0, 0, mappable) if room >= wanted else base
 
 
 def irq_info(number: int, count: int) -> bytes:
@@ -186,16 +208,30 @@ class SetIrqs:
     index: int
     start: int
     count: int
+    values: bytes = b""
 
     @property
-    def signals(self) -> bool:
-        """Whether it asks to raise interrupts now: data none, with a count."""
-        return self.triggers and bool(self.flags & 0x1) and self.count > 0
+    def events(self) -> bool:
+        """Whether it is about the descriptors that come with it."""
+        return bool(self.flags & 0x4)
 
     @property
     def triggers(self) -> bool:
-        """Whether it says where interrupts go."""
+        """Whether it says where interrupts go, or raises them."""
         return bool(self.flags & 0x20)
+
+    @property
+    def masks(self) -> bool:
+        """Whether it masks; it unmasks where it does neither."""
+        return bool(self.flags & 0x8)
+
+    @property
+    def chosen(self) -> list[int]:
+        """The interrupts it is about, without descriptors: all of the range, or those with a value."""
+        every = range(self.start, self.start + self.count)
+        return (
+            [n for n, value in zip(every, self.values, strict=True) if value] if self.flags & 2 else [*every]
+        )
 
 
 def set_irqs(payload: bytes, fds: int) -> SetIrqs:
@@ -210,7 +246,8 @@ def set_irqs(payload: bytes, fds: int) -> SetIrqs:
         raise ProtocolError(f"{fds} file descriptors for {count} interrupts")
     if kinds == 2 and len(payload) - _SET_IRQS.size < count:
         raise ProtocolError("interrupt data is missing")
-    return SetIrqs(flags, number, start, count)
+    values = payload[_SET_IRQS.size : _SET_IRQS.size + count] if kinds == 2 else b""
+    return SetIrqs(flags, number, start, count, values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,22 +2,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from pipeline.errors import LabFault
 from pipeline.lab.domain import LabDomain
+from pipeline.lab.emulator import Emulator
+from pipeline.lab.functions.tested import under_test
 from pipeline.lab.guest import run_guest, warm_up
 from pipeline.lab.shape import LEFT_FOR_THE_GUEST
 from pipeline.lab.shell import Done
 from pipeline.plan import resolve
+from pipeline.plan.function_expectations import KINDS, with_functions
 from pipeline.plan.model import AFTERWARDS, WHILE_RUNNING, Check, Stage
 from pipeline.scenario import read
 from pipeline.verdict import CheckResult, Outcome
+from tests.function_texts import AMD, told
+from tests.function_texts import WELL as WELL_TOLD
 
 PLAN = resolve(read("rx560"))
 WANTED = [one.id for one in PLAN.expectations if one.stage is Stage.GUEST]
 DOMAIN = LabDomain(xml=b"<domain/>", replacements=())
+EMULATOR = Emulator(version="11.1", disk=Path("/d"), code="/opt/qemu/C.fd", variables="/opt/qemu/V.fd")
 
 
 def function(bus: int, number: int, ids: str) -> str:
@@ -52,6 +59,9 @@ class Shell:
     start: Done = WELL
     state: str = "shut off"
     hook_log: str = "win10: the host has let go of the card\n"
+    again: str = ""
+    before: str = ""
+    kernel_log: str = ""
     commands: list[str] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
 
@@ -61,6 +71,9 @@ class Shell:
         for begin, answer in answers.items():
             if command.startswith(begin):
                 return answer
+        if command == "dmesg":
+            started = any(one.startswith("virsh start") for one in self.commands)
+            return Done(status=0, out=self.before + self.kernel_log * started, err="")
         if command.startswith("journalctl"):
             return Done(status=0, out=self.hook_log, err="")
         text = self.state if "domstate" in command else VERSION if "virsh version" in command else ""
@@ -68,7 +81,8 @@ class Shell:
 
     def stream(self, command: str, *, timeout: float) -> Iterator[str]:
         self.commands.append(command)
-        yield from self.serial.splitlines()
+        started = sum(one.startswith("virsh start") for one in self.commands)
+        yield from (self.again if started > 1 else self.serial).splitlines()
 
     def read(self, path: str) -> str:
         return f"log {path}"
@@ -277,3 +291,104 @@ def test_a_hook_that_refuses_leaves_nothing_to_look_at() -> None:
     assert list(failed(checks)) == ["domain-started[win10]"]
     assert "the card is in use: sway" in failed(checks)["domain-started[win10]"]
     assert checks["given-back[02:00.0]"].outcome is Outcome.SKIPPED
+
+
+def test_a_guest_is_looked_at_while_it_runs_and_ended_then() -> None:
+    shell = Shell(state="running")
+    seen: list[tuple[str, bool, list[str]]] = []
+
+    def look(host, name: str, serial: str) -> None:
+        seen.append((name, "DRYBOOT-END" in serial, [*host.commands]))
+
+    found = run_guest(PLAN, DOMAIN, shell, accelerator="tcg", progress=lambda _: None, look=look)
+    [(name, told, before)] = seen
+    assert (name, told) == ("win10", True)
+    assert not any("destroy" in command for command in before)
+    assert shell.commands.count("virsh destroy win10") == 1
+    assert {one.outcome for one in found.checks} == {Outcome.HELD}
+
+
+def test_a_guest_that_has_not_told_all_is_not_looked_at() -> None:
+    shell = Shell(serial=HEAD + CARD)
+
+    def look(*_: object) -> None:
+        raise AssertionError
+
+    found = run_guest(PLAN, DOMAIN, shell, accelerator="tcg", progress=lambda _: None, look=look)
+    assert Outcome.FAILED in {one.outcome for one in found.checks}
+
+
+def test_a_release_under_test_is_put_in_place_and_probed() -> None:
+    version = Done(status=0, out="QEMU emulator version 11.1.3 (Debian)\n", err="")
+    shell = Shell()
+    shell.run = lambda command, **_: shell.commands.append(command) or version  # type: ignore[method-assign,assignment,func-returns-value]
+    warm_up(shell, EMULATOR)
+    assert "mount -o ro LABEL=dryboot-qemu /opt/qemu" in shell.commands[0]
+    assert "--emulatorbin /opt/qemu-system-x86_64" in shell.commands[1]
+    assert b"exec /opt/qemu/usr/lib" in shell.files["/opt/qemu-system-x86_64"]
+
+
+@pytest.mark.parametrize(
+    "done",
+    [Done(status=32, out="", err="mount: no such device"), Done(status=0, out="QEMU version 10.0", err="")],
+)
+def test_a_release_that_is_not_there_is_a_lab_fault(done: Done) -> None:
+    shell = Shell()
+    shell.run = lambda command, **_: done  # type: ignore[method-assign]
+    with pytest.raises(LabFault, match="QEMU"):
+        warm_up(shell, EMULATOR)
+
+
+FUNCTIONS = with_functions(PLAN)
+SPACES = {(1, 0): bytes.fromhex("0210ef67") + bytes(252), (1, 1): bytes.fromhex("0210e0aa") + bytes(252)}
+TOLD = "".join(
+    f"DRYBOOT-FN {number} {name} {text}\n" for number in (0, 1) for name, text in WELL_TOLD.items()
+)
+TESTED = f"{SERIAL}{told('first', SPACES)}{told('rebooted', SPACES)}DRYBOOT-FN begin\n{TOLD}DRYBOOT-FN end\n"
+
+
+def run_functions(shell: Shell) -> dict[str, CheckResult]:
+    found = run_guest(
+        FUNCTIONS,
+        DOMAIN,
+        shell,
+        accelerator="tcg",
+        progress=lambda _: None,
+        functions=under_test(FUNCTIONS),
+    )
+    return {one.expectation.id: one for one in found.checks}
+
+
+def test_the_guest_is_started_twice_for_its_functions() -> None:
+    shell = Shell(
+        serial=TESTED, again=told("restarted", SPACES), kernel_log=AMD + AMD.replace("00.0", "00.1")
+    )
+    checks = run_functions(shell)
+    assert failed(checks) == {}
+    assert len(checks) == len(WANTED) + 2 * len(KINDS)
+    assert {one.outcome for one in checks.values()} == {Outcome.HELD}
+    assert sum(command.startswith("virsh start") for command in shell.commands) == 2
+
+
+def test_faults_from_before_the_guest_do_not_count() -> None:
+    checks = run_functions(Shell(serial=TESTED, again=told("restarted", SPACES), before=AMD))
+    assert checks["function-fault[01:00.0]"].observed == "no fault in the host's kernel log"
+
+
+def test_a_guest_whose_functions_are_gone_the_second_time_fails() -> None:
+    checks = run_functions(
+        Shell(serial=TESTED, again=told("restarted", {(1, 0): SPACES[1, 0]}), kernel_log=AMD)
+    )
+    assert set(failed(checks)) == {"function-after-restart[01:00.1]", "function-fault[01:00.1]"}
+
+
+def test_a_guest_that_does_not_come_to_linux_fails_what_linux_would_tell() -> None:
+    text = TESTED[: TESTED.index("DRYBOOT-FN begin")]
+    checks = run_functions(Shell(serial=text, again=told("restarted", SPACES)))
+    assert checks["function-msi[01:00.0]"].observed == "nothing: Linux did not start in the guest"
+    assert checks["function-after-reboot[01:00.0]"].outcome is Outcome.HELD
+
+
+def test_a_guest_that_goes_on_and_on_under_test_is_the_lab_s_fault() -> None:
+    with pytest.raises(LabFault, match="did not come to its end in 1200 s"):
+        run_functions(Shell(serial=TESTED, state="running"))

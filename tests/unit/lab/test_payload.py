@@ -182,8 +182,8 @@ def test_the_boot_medium_holds_shell_and_script(tmp_path: Path) -> None:
 def test_the_boot_medium_can_hold_another_script(tmp_path: Path) -> None:
     shell, fat = tmp_path / "Shell.efi", tmp_path / "payload.fat"
     shell.write_bytes(b"MZ")
-    payload.fat_image(shell, [(1, 0)], fat, startup_script="echo something else\r\n")
-    assert b"echo something else\r\n" in fat.read_bytes()
+    payload.fat_image(shell, [(1, 0)], fat, startup_script=lambda ports: f"echo {len(ports)}\r\n")
+    assert b"echo 1\r\n" in fat.read_bytes()
     assert payload.BEGIN.encode() not in fat.read_bytes()
 
 

@@ -118,6 +118,23 @@ def test_tables_are_followed_from_the_system_table() -> None:
     assert len(memory["firmware/variables"]) == 0x40000
 
 
+def test_the_second_table_of_a_signature_does_not_lead_anywhere() -> None:
+    memory = guest()
+    memory[XSDT] = table(b"XSDT", bytes(28) + struct.pack("<QQ", FADT, FADT))
+    seen = collect(Fake(memory=memory), SERIAL).memory
+    assert {name for name in seen if name.startswith("acpi/")} == {
+        "acpi/RSDP", "acpi/XSDT", "acpi/FACP", "acpi/FACP#2", "acpi/FACS", "acpi/DSDT",
+    }  # fmt: skip
+
+
+def test_the_pointer_of_64_bits_counts_where_there_are_both() -> None:
+    memory = guest()
+    fadt = bytearray(memory[FADT])
+    struct.pack_into("<I", fadt, 40, FACS)
+    memory[FADT] = bytes(fadt)
+    assert collect(Fake(memory=memory), SERIAL).memory["acpi/DSDT"] == table(b"DSDT", b"code")
+
+
 def test_each_function_has_its_config_space() -> None:
     monitor = Fake()
     memory = collect(monitor, SERIAL).memory

@@ -75,7 +75,8 @@ def test_each_region_has_the_size_of_its_bar(function: Function, region: int, si
     answer = function.handle(
         Command.DEVICE_GET_REGION_INFO, struct.pack("<IIIIQQ", 32, 0, region, 0, 0, 0), []
     )
-    assert struct.unpack("<IIIIQQ", answer) == (32, 3 if size else 0, region, 0, size, 0)
+    assert struct.unpack("<IIIIQQ", answer)[2::2] == (region, size)
+    assert answer[4] & 3 == (3 if size else 0)
 
 
 @pytest.mark.parametrize(("index", "count"), [(0, 1), (1, 1), (2, 0), (3, 0), (4, 0)])

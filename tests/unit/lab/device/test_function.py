@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.lab.device.function import Bar, BarKind, FunctionSpec, from_json, to_json
+from pipeline.lab.device.function import DEFECTS, Bar, BarKind, FunctionSpec, from_json, to_json
 
 IDS = st.integers(0, 0xFFFF)
 
@@ -44,6 +44,7 @@ SPECS = st.builds(
     multifunction=st.booleans(),
     msi_vectors=st.sampled_from([0, 1, 2, 4, 8, 16, 32]),
     flr=st.booleans(),
+    broken=st.frozensets(st.sampled_from(sorted(DEFECTS))),
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -144,4 +145,12 @@ def test_a_64_bit_bar_takes_two_slots(gpu: FunctionSpec) -> None:
     value = as_value(gpu)
     value["bars"].append({"index": 1, "size": 16, "kind": "mem32"})
     with pytest.raises(ValueError, match="overlap"):
+        from_json(json.dumps([value]))
+
+
+@pytest.mark.parametrize("broken", [["no-such-thing"], "no-intx", [1], None])
+def test_a_defect_that_is_not_known_is_refused(gpu: FunctionSpec, broken: Any) -> None:
+    value = as_value(gpu)
+    value["broken"] = broken
+    with pytest.raises(ValueError, match="broken"):
         from_json(json.dumps([value]))

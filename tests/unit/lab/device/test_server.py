@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import array
 import contextlib
+import mmap
 import os
+import select
 import socket
 import struct
 import subprocess
@@ -19,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import LabFault
-from pipeline.lab.device import protocol
+from pipeline.lab.device import protocol, registers
 from pipeline.lab.device.client import Client, Refused
 from pipeline.lab.device.function import FunctionSpec
 from pipeline.lab.device.protocol import Command
@@ -191,11 +193,13 @@ def test_many_connections_leave_no_descriptor(server: Served, eventually: Eventu
     assert server.still_serves("gpu")
     assert eventually(lambda: server.descriptors("socket:") <= 3)
     before = server.descriptors()
+    event = os.eventfd(0)
     for number in range(60):
         fds = memfds(2)
         with server.client("gpu") as client, contextlib.suppress(Refused, *GONE):
             client.call(Command.DMA_MAP, dma_map(0), fds[:1])
-            client.call(Command.DEVICE_SET_IRQS, set_irqs(0, 1), fds[:1])
+            client.call(Command.DEVICE_SET_IRQS, set_irqs(0, 1), [event])
+            client.call(Command.DEVICE_SET_IRQS, set_irqs(0, 1, flags=0x14), [event])
             match number % 4:
                 case 0:
                     client.call(Command.DMA_MAP, dma_map(0), fds[:1])
@@ -207,6 +211,7 @@ def test_many_connections_leave_no_descriptor(server: Served, eventually: Eventu
                     client.call(99, b"", fds)
         close(fds)
     assert server.still_serves("gpu")
+    close([event])
     # Fewer where the connection before was still going away when they were counted.
     assert eventually(lambda: server.descriptors() <= before)
 
@@ -214,10 +219,11 @@ def test_many_connections_leave_no_descriptor(server: Served, eventually: Eventu
 def test_mappings_and_interrupts_hold_a_descriptor_until_they_go(
     server: Served, eventually: Eventually
 ) -> None:
-    memory, event = os.memfd_create("guest"), os.eventfd(0)
+    memory, other, event = os.memfd_create("guest"), os.memfd_create("guest"), os.eventfd(0)
     with server.client("gpu") as client:
         client.call(Command.DMA_MAP, dma_map(0), [memory])
-        client.call(Command.DMA_MAP, dma_map(4096), [memory])
+        client.call(Command.DMA_MAP, dma_map(4096), [other])
+        client.call(Command.DMA_MAP, dma_map(8192), [other])
         assert server.descriptors(MEMFD) == 2
         client.call(Command.DMA_UNMAP, struct.pack("<IIQQ", 24, 0, 0, 4096))
         assert server.descriptors(MEMFD) == 1
@@ -227,7 +233,7 @@ def test_mappings_and_interrupts_hold_a_descriptor_until_they_go(
         client.call(Command.DEVICE_SET_IRQS, set_irqs(1, 0, flags=0x21))
         assert server.descriptors(EVENTFD) == 0
         client.call(Command.DEVICE_SET_IRQS, set_irqs(0, 1), [event])
-    close([memory, event])
+    close([memory, other, event])
     assert eventually(lambda: server.descriptors(MEMFD) + server.descriptors(EVENTFD) == 0)
 
 
@@ -239,6 +245,67 @@ def test_a_reset_puts_bars_and_config_back(server: Served) -> None:
         client.call(Command.DEVICE_RESET)
         assert client.config(0x10, 4) == 0x0000000C
         assert client.read(0, 0x1000, 4) == bytes(4)
+
+
+def test_descriptors_go_with_the_message_that_they_were_sent_with(server: Served) -> None:
+    fds = memfds(2)
+    with server.client("gpu") as client:
+        # All of it is there before the server looks, the second mapping in two pieces.
+        client.stream.sendall(READ)
+        attach(client.stream, protocol.request(3, Command.DMA_MAP, dma_map(0)), fds[:1])
+        second = protocol.request(4, Command.DMA_MAP, dma_map(4096))
+        attach(client.stream, second[:20], fds[1:])
+        client.stream.sendall(second[20:] + READ)
+        answer = b""
+        while len(answer) < 2 * 36 + 2 * 16:
+            answer += client.stream.recv(4096)
+        assert [answer[at + 8] for at in (0, 36, 52, 68)] == [1, 1, 1, 1]
+        assert server.descriptors(MEMFD) == 2
+    close(fds)
+
+
+def test_a_bar_is_mapped_up_to_its_register_page(server: Served) -> None:
+    with server.client("gpu") as client:
+        payload = struct.pack("<IIIIQQ", 64, 0, 5, 0, 0, 0)
+        client.stream.sendall(protocol.request(9, Command.DEVICE_GET_REGION_INFO, payload))
+        answer, fds, _, _ = socket.recv_fds(client.stream, 4096, 4)
+        assert struct.unpack_from("<IIIIQQ", answer, 16) == (64, 0xF, 5, 32, 256 << 10, 0)
+        assert struct.unpack_from("<HHIIIQQ", answer, 48) == (1, 1, 0, 1, 0, 0, (256 << 10) - 4096)
+        with mmap.mmap(fds[0], 4096) as mapped:
+            mapped[16:20] = b"dry!"
+            assert client.read(5, 16, 4) == b"dry!"
+            client.write(5, 32, b"boot")
+            assert mapped[32:36] == b"boot"
+            client.call(Command.DEVICE_RESET)
+            assert mapped[:] == bytes(4096)
+        with pytest.raises(PermissionError):
+            os.ftruncate(fds[0], 0)
+        close(fds)
+
+
+def test_an_unmasked_line_is_signalled_again_until_it_is_served(
+    server: Served, eventually: Eventually
+) -> None:
+    event, unmask = os.eventfd(0, os.EFD_NONBLOCK), os.eventfd(0)
+    page = (256 << 10) - 4096
+    with server.client("gpu") as client:
+        client.call(Command.DEVICE_SET_IRQS, set_irqs(0, 1), [event])
+        client.call(Command.DEVICE_SET_IRQS, set_irqs(0, 1, flags=0x14), [unmask])
+        client.write(5, page, registers.TURN_ON.to_bytes(4, "little"))
+        client.write(5, page + registers.RAISE, b"\1\0\0\0")
+        client.write(5, page + registers.RAISE, b"\1\0\0\0")
+        assert os.eventfd_read(event) == 1, "it masks itself"
+        os.eventfd_write(unmask, 1)
+        assert eventually(lambda: bool(select.select([event], [], [], 0)[0]))
+        assert os.eventfd_read(event) == 1
+        client.write(5, page + registers.ACK, bytes(4))
+        os.eventfd_write(unmask, 1)
+        client.config(0, 4)
+        client.config(0, 4)
+        with pytest.raises(BlockingIOError):
+            os.eventfd_read(event)
+    close([event, unmask])
+    assert eventually(lambda: server.descriptors(EVENTFD) == 0)
 
 
 def test_a_large_bar_takes_no_memory_before_it_is_used(server: Served) -> None:

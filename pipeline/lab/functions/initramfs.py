@@ -1,0 +1,75 @@
+"""The initramfs of the Linux in L2: busybox to mount and load modules, Python, and the program."""
+
+from __future__ import annotations
+
+import lzma
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pipeline.lab.device import registers
+from pipeline.lab.functions import program
+from pipeline.lab.functions.tested import Tested
+from pipeline.lab.initcpio import archive
+
+_LIBRARIES = "usr/lib/x86_64-linux-gnu"
+_STANDARD = "usr/lib/python3.13"
+_NEEDED = ("libc.so.6", "libexpat.so.1", "libm.so.6", "libz.so.1")
+_LOADER = "ld-linux-x86-64.so.2"
+MODULES = ("uio", "uio_pci_generic")
+# `-I` and `-S`: nothing but what is here; `-B`: there is nowhere to keep anything.
+_INIT = """#!/bin/busybox sh
+/bin/busybox mount -t devtmpfs devtmpfs /dev
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sysfs /sys
+{modules}
+exec /usr/bin/python3.13 -ISB /program.py
+"""
+
+
+def text(functions: Sequence[Tested], patience: float) -> str:
+    """The program with the call that starts it. `patience` in seconds: how long anything may take."""
+    source = Path(program.__file__).read_text(encoding="utf-8")
+    numbers = [one.as_numbers() for one in functions]
+    return f"{source}\n\nmain({numbers!r}, {_registers()!r}, {patience!r})\n"
+
+
+def _registers() -> Mapping[str, int]:
+    return {name: value for name, value in vars(registers).items() if name.isupper() and type(value) is int}
+
+
+def write(root: Path, functions: Sequence[Tested], target: Path, *, patience: float) -> None:
+    """Write the archive from the unpacked packages in `root`: the same bytes for the same input."""
+
+    def taken(source: str, path: str = "", *, executable: bool = True) -> archive.Entry:
+        return archive.file(path or source, (root / source).read_bytes(), executable=executable)
+
+    modules = [_module(root, name) for name in MODULES]
+    loads = "\n".join(f"/bin/busybox insmod /{entry.path}" for entry in modules)
+    entries = [
+        archive.directory("proc"),
+        archive.directory("sys"),
+        # The kernel opens /dev/console before /init runs.
+        archive.Entry(path="dev/console", mode=stat.S_IFCHR | 0o600, device=(5, 1)),
+        taken("usr/bin/busybox", "bin/busybox"),
+        taken("usr/bin/python3.13"),
+        taken(f"{_LIBRARIES}/{_LOADER}", f"lib64/{_LOADER}"),
+        *(taken(f"{_LIBRARIES}/{name}", f"lib/{name}") for name in _NEEDED),
+        taken(f"{_STANDARD}/lib-dynload/mmap.cpython-313-x86_64-linux-gnu.so"),
+        # Python finds its library by this file, though it has the module itself.
+        taken(f"{_STANDARD}/os.py", executable=False),
+        *(
+            taken(f"{_STANDARD}/encodings/{name}.py", executable=False)
+            for name in ("__init__", "aliases", "ascii", "utf_8")
+        ),
+        *modules,
+        archive.file("program.py", text(functions, patience).encode()),
+        archive.file("init", _INIT.format(modules=loads).encode(), executable=True),
+    ]
+    with target.open("wb") as stream:
+        archive.write(entries, stream)
+
+
+def _module(root: Path, name: str) -> archive.Entry:
+    packed = next(iter(sorted((root / "usr/lib/modules").rglob(f"{name}.ko.xz"))))
+    return archive.file(f"{name}.ko", lzma.decompress(packed.read_bytes()))

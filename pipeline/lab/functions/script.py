@@ -1,0 +1,67 @@
+"""The UEFI shell's script for the function tests: three boots, told apart by a variable that the firmware keeps.
+
+The first boot reports as always, tells the configuration space of the functions and resets the machine. The second
+tells it again and starts Linux, which tests the functions and powers off. The third, after the domain was started
+again, tells it once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline.lab import payload
+
+CONFIG = "DRYBOOT-CONFIG"
+FIRST, REBOOTED, RESTARTED = "first", "rebooted", "restarted"
+NO_LINUX = "DRYBOOT-NO-LINUX"
+KERNEL, INITRAMFS = "linux.efi", "initrd"
+# Firmware numbers the buses from 1 in the order of the root ports; what libvirt adds comes after the domain's own.
+_SPARE_BUSES = 1
+# The host bridge's register for it (Q35 datasheet, PCIEXBAR), and what edk2 writes there since 2022 (OvmfPkg
+# PcdPciExpressBaseAddress): `dmem` tells 256 bytes in the time of one `mm`.
+_PCIEXBAR = 0x60
+MIRROR = 0xE000_0000
+# The kernel's own tests, mitigations and other processors take their time on an emulated one.
+PARAMETERS = (
+    "console=ttyS0 loglevel=0 panic=-1 nr_cpus=1 mitigations=off no_timer_check nokaslr cryptomgr.notests "
+    "rodata=off init_on_alloc=0 lsm=capability tsc=reliable audit=0"
+)
+
+
+def script(ports: Sequence[tuple[int, int]], functions: Sequence[int]) -> str:
+    """The script. `ports`: see payload.script; `functions` are the numbers of the tested ones in their slots."""
+    buses = len(ports) + _SPARE_BUSES
+    lines = [
+        "@echo -off",
+        # A variable that is not there is empty.
+        "if x%dryboot%x == xx then",
+        "set dryboot 1",
+        *payload.report_lines(ports),
+        *_dump(FIRST, buses, functions),
+        "reset",
+        "endif",
+        "if x%dryboot%x == x1x then",
+        "set dryboot 2",
+        *_dump(REBOOTED, buses, functions),
+        "for %i in fs0 fs1 fs2 fs3 fs4",
+        f"if exist %i:\\{KERNEL} then",
+        "%i:",
+        f"{KERNEL} initrd=\\{INITRAMFS} {PARAMETERS}",
+        "endif",
+        "endfor",
+        f"echo {NO_LINUX}",
+        "reset -s",
+        "endif",
+        *_dump(RESTARTED, buses, functions),
+        "reset -s",
+    ]
+    return "\r\n".join(lines) + "\r\n"
+
+
+def _dump(name: str, buses: int, functions: Sequence[int]) -> list[str]:
+    """Where the host bridge has the memory that mirrors configuration space, and the functions' part of it."""
+    lines = [f"echo {CONFIG} {name}", f"mm 00000000{_PCIEXBAR:02X} -w 4 -PCI -n"]
+    for bus in range(1, buses + 1):
+        places = (MIRROR | bus << 20 | number << 12 for number in sorted(set(functions)))
+        lines += [f"dmem {place:X} 100" for place in places]
+    return [*lines, f"echo {CONFIG} end"]
