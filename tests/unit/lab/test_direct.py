@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +14,10 @@ from hypothesis import strategies as st
 
 from pipeline.errors import LabFault
 from pipeline.lab import direct
+from pipeline.lab import line as lines
+from pipeline.lab.line import Line
 from pipeline.lab.payload import END
+from pipeline.lab.run_directory import RunDirectory
 
 
 @given(st.text(alphabet="aD\n\r -", max_size=30), st.text(max_size=30))
@@ -36,10 +38,9 @@ def test_escapes_before_the_end_do_not_hide_it() -> None:
 
 
 @pytest.fixture
-def line(tmp_path: Path) -> Path:
-    for way in ("in", "out"):
-        os.mkfifo(tmp_path / f"line.{way}")
-    return tmp_path / "line"
+def line(tmp_path: Path) -> Iterator[Line]:
+    with lines.line(RunDirectory(tmp_path), "line") as line:
+        yield line
 
 
 PLAYER = """
@@ -50,9 +51,10 @@ exec(script)
 """
 
 
-def listen(line: Path, script: str, deadline: float = 20) -> tuple[tuple[str, bool], dict[str, float]]:
+def listen(line: Line, script: str, deadline: float = 20) -> tuple[tuple[str, bool], dict[str, float]]:
     """Listen to a guest that is played by `script`."""
-    with subprocess.Popen([sys.executable, "-c", PLAYER, str(line), script]) as process:
+    path = Path(f"/proc/self/fd/{line.output}").readlink().with_suffix("")
+    with subprocess.Popen([sys.executable, "-c", PLAYER, str(path), script]) as process:
 
         def check() -> None:
             if process.poll() is not None:
@@ -68,7 +70,7 @@ def listen(line: Path, script: str, deadline: float = 20) -> tuple[tuple[str, bo
             process.kill()
 
 
-def test_the_shell_is_told_not_to_wait(line: Path) -> None:
+def test_the_shell_is_told_not_to_wait(line: Line) -> None:
     script = """
 os.write(out, b"BdsDxe: starting Boot0001\\r\\nUEFI Interactive Shell\\r\\nPress ESC in 5 seconds to skip startup.nsh")
 assert os.read(keys, 1) == b"\\r"
@@ -81,27 +83,20 @@ time.sleep(20)
     assert {"first word", "boot loader", "shell", "payload", "payload's end"} == set(times)
 
 
-def test_a_firmware_that_gives_up_is_not_waited_for(line: Path) -> None:
+def test_a_firmware_that_gives_up_is_not_waited_for(line: Line) -> None:
     script = "os.write(out, b'BdsDxe: No bootable option or device was found.\\r\\n'); time.sleep(20)"
     (said, through), _ = listen(line, script)
     assert not through
     assert "No bootable option" in said
 
 
-def test_a_qemu_that_dies_is_a_lab_fault_at_once(line: Path) -> None:
+def test_a_qemu_that_dies_is_a_lab_fault_at_once(line: Line) -> None:
     started = time.monotonic()
     with pytest.raises(LabFault, match="QEMU ended with 3"):
         listen(line, "time.sleep(1); sys.exit(3)")
     assert time.monotonic() - started < 10
 
 
-def test_a_guest_that_says_nothing_is_a_lab_fault_at_its_deadline(line: Path) -> None:
+def test_a_guest_that_says_nothing_is_a_lab_fault_at_its_deadline(line: Line) -> None:
     with pytest.raises(LabFault, match=r"not come to its end in 0\.6 s"):
         listen(line, "time.sleep(20)", deadline=0.6)
-
-
-def test_a_key_for_a_qemu_that_is_gone_blocks_nothing(line: Path) -> None:
-    thread = threading.Thread(target=direct._press_a_key, args=(line.with_suffix(".in"),), daemon=True)
-    thread.start()
-    thread.join(timeout=5)
-    assert not thread.is_alive()
