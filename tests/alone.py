@@ -68,7 +68,9 @@ def boot(
     shutil.copyfile(variables, run.path / "vars.fd")
     ports = [(16 + number, 0) for number in range(len(specs))]
     linux = medium.Linux(tree=tree.tree(print), functions=tuple(map(as_tested, specs)), patience=4.0)
-    medium.fat_image(toolchain.efi_shell(print), ports, linux, run.path / "disk.fat", change=change)
+    buses = range(1, len(specs) + 1)
+    shell = toolchain.efi_shell(print)
+    medium.fat_image(shell, ports, buses, linux, run.path / "disk.fat", change=change)
     arguments = [
         *("-machine", "q35,memory-backend=memory,pflash0=code,pflash1=vars"),
         *("-accel", "tcg", "-cpu", "max", "-m", "256M"),

@@ -157,7 +157,7 @@ def _media(
             disk = run.path / "payload.fat"
             ports = domain.root_ports(domain_xml)
             if linux:
-                medium.fat_image(shell_program, ports, linux, disk)
+                medium.fat_image(shell_program, ports, domain.assigned_buses(domain_xml), linux, disk)
             else:
                 payload.fat_image(shell_program, ports, disk)
             if one.cdrom:

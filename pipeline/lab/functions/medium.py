@@ -31,6 +31,7 @@ def _same(text: str) -> str:
 def fat_image(
     shell: Path,
     ports: Sequence[tuple[int, int]],
+    buses: Sequence[int],
     linux: Linux,
     target: Path,
     *,
@@ -39,7 +40,7 @@ def fat_image(
     """Write the disk to `target`; its parts are made beside it. `change` is done to the script. Raises LabFault."""
     startup, initrd = target.with_suffix(".nsh"), target.with_suffix(".initrd")
     numbers = [one.function for one in linux.functions]
-    startup.write_text(change(script.script(ports, numbers)), newline="")
+    startup.write_text(change(script.script(ports, buses, numbers)), newline="")
     initramfs.write(linux.tree.root, linux.functions, initrd, patience=linux.patience)
     files = {
         "EFI/BOOT/BOOTX64.EFI": shell,

@@ -15,8 +15,6 @@ CONFIG = "DRYBOOT-CONFIG"
 FIRST, REBOOTED, RESTARTED = "first", "rebooted", "restarted"
 NO_LINUX = "DRYBOOT-NO-LINUX"
 KERNEL, INITRAMFS = "linux.efi", "initrd"
-# Firmware numbers the buses from 1 in the order of the root ports; what libvirt adds comes after the domain's own.
-_SPARE_BUSES = 1
 # The host bridge's register for it (Q35 datasheet, PCIEXBAR), and what edk2 writes there since 2022 (OvmfPkg
 # PcdPciExpressBaseAddress): `dmem` tells 256 bytes in the time of one `mm`.
 _PCIEXBAR = 0x60
@@ -28,9 +26,8 @@ PARAMETERS = (
 )
 
 
-def script(ports: Sequence[tuple[int, int]], functions: Sequence[int]) -> str:
-    """The script. `ports`: see payload.script; `functions` are the numbers of the tested ones in their slots."""
-    buses = len(ports) + _SPARE_BUSES
+def script(ports: Sequence[tuple[int, int]], buses: Sequence[int], functions: Sequence[int]) -> str:
+    """The script. `ports`: see payload.script; `buses` and `functions`: where to look for what is tested."""
     lines = [
         "@echo -off",
         # A variable that is not there is empty.
@@ -58,10 +55,10 @@ def script(ports: Sequence[tuple[int, int]], functions: Sequence[int]) -> str:
     return "\r\n".join(lines) + "\r\n"
 
 
-def _dump(name: str, buses: int, functions: Sequence[int]) -> list[str]:
+def _dump(name: str, buses: Sequence[int], functions: Sequence[int]) -> list[str]:
     """Where the host bridge has the memory that mirrors configuration space, and the functions' part of it."""
     lines = [f"echo {CONFIG} {name}", f"mm 00000000{_PCIEXBAR:02X} -w 4 -PCI -n"]
-    for bus in range(1, buses + 1):
+    for bus in buses:
         places = (MIRROR | bus << 20 | number << 12 for number in sorted(set(functions)))
         lines += [f"dmem {place:X} 100" for place in places]
     return [*lines, f"echo {CONFIG} end"]

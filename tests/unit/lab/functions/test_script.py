@@ -4,7 +4,7 @@ from pipeline.lab import payload
 from pipeline.lab.functions import script
 from pipeline.lab.functions.program import PREFIX
 
-TEXT = script.script([(1, 0), (1, 1)], [0, 1, 0])
+TEXT = script.script([(1, 0), (1, 1)], [1, 3], [0, 1, 0])
 LINES = TEXT.split("\r\n")
 
 
@@ -22,9 +22,7 @@ def test_each_boot_has_its_part_and_its_end() -> None:
 
 def test_the_dump_is_of_each_function_of_each_bus() -> None:
     dumped = [line for line in LINES if line.startswith("dmem")]
-    once = [
-        f"dmem {0xE0000000 + (bus << 20) + (number << 12):X} 100" for bus in (1, 2, 3) for number in (0, 1)
-    ]
+    once = [f"dmem {0xE0000000 + (bus << 20) + (number << 12):X} 100" for bus in (1, 3) for number in (0, 1)]
     assert dumped == once * 3
 
 
