@@ -51,16 +51,12 @@ def as_tested(spec: FunctionSpec) -> Tested:
     return Tested(vendor=spec.vendor_id, device=spec.device_id, function=0, bar=_PLACE[0], offset=_PLACE[1])
 
 
-def _same(text: str) -> str:
-    return text
-
-
 def boot(
     specs: Sequence[FunctionSpec],
     run: RunDirectory,
     *,
     seconds: float = 150,
-    change: Callable[[str], str] = _same,
+    change: Callable[[str], str] = str,
 ) -> str:
     """Run it to its power-off; what it said. `change` is done to the UEFI shell's script."""
     qemu = toolchain.find(print)
@@ -69,8 +65,10 @@ def boot(
     ports = [(16 + number, 0) for number in range(len(specs))]
     linux = medium.Linux(tree=tree.tree(print), functions=tuple(map(as_tested, specs)), patience=4.0)
     buses = range(1, len(specs) + 1)
-    shell = toolchain.efi_shell(print)
-    medium.fat_image(shell, ports, buses, linux, run.path / "disk.fat", change=change)
+    disk = run.path / "disk.fat"
+    files = medium.boot_files(toolchain.efi_shell(print), ports, buses, linux, disk)
+    files["startup.nsh"].write_text(change(files["startup.nsh"].read_text()), newline="\r\n")
+    medium.write(files | medium.linux_files(linux, disk), disk)
     arguments = [
         *("-machine", "q35,memory-backend=memory,pflash0=code,pflash1=vars"),
         *("-accel", "tcg", "-cpu", "max", "-m", "256M"),

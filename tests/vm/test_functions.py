@@ -97,7 +97,7 @@ def test_a_device_that_does_not_come_back_is_seen_in_linux_too(tmp_path: Path) -
     """Without the reboot, so that the reset that Linux asks for is the first."""
     with run_directory(tmp_path) as run:
         specs = [alone.card(0, LOST_AFTER_RESET)]
-        text = alone.boot(specs, run, change=lambda script: f"set dryboot 1\r\n{script}")
+        text = alone.boot(specs, run, change=lambda script: f"set dryboot 1\n{script}")
     assert report.read(text).complete, text[-3000:]
     found = judged(text, 0, LOST_AFTER_RESET)
     assert found[Check.FUNCTION_MSI][0] is Outcome.HELD

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.lab.domain import Medium
 from pipeline.lab.functions import initramfs, medium, script
 from pipeline.lab.functions.tested import Tested
 from pipeline.lab.functions.tree import GuestTree
@@ -33,8 +34,16 @@ def test_the_disk_has_shell_script_kernel_and_initramfs(
         functions=(CARD,),
         patience=5.0,
     )
-    medium.fat_image(shell, [(1, 0)], [1], linux, disk, change=lambda text: text + "rem more")
+    medium.write(medium.boot_files(shell, [(1, 0)], [1], linux, disk) | medium.linux_files(linux, disk), disk)
     assert read(disk, "EFI/BOOT/BOOTX64.EFI") == b"shell"
     assert read(disk, script.KERNEL) == bytes(5 << 20)
     assert read(disk, script.INITRAMFS) == b"root 1 5.0"
-    assert read(disk, "startup.nsh").decode() == script.script([(1, 0)], [1], [0]) + "rem more"
+    assert read(disk, "startup.nsh").decode() == script.script([(1, 0)], [1], [0])
+
+
+def test_linux_goes_to_a_hard_disk_where_there_is_one() -> None:
+    drive = Medium(path="/a.iso", format="raw", cdrom=True, boot=1)
+    disk = Medium(path="/b.qcow2", format="qcow2", cdrom=False, boot=2)
+    assert medium.place([drive, drive, disk]) == 2
+    assert medium.place([disk, drive]) == 0
+    assert medium.place([drive, drive]) == 0
