@@ -18,9 +18,11 @@ KERNEL, INITRAMFS = "linux.efi", "initrd"
 # PcdPciExpressBaseAddress): `dmem` tells 256 bytes in the time of one `mm`.
 _PCIEXBAR = 0x60
 MIRROR = 0xE000_0000
-# The kernel's own tests, mitigations and other processors take their time on an emulated one.
+# The kernel's own tests and mitigations take their time on an emulated processor. All processors are started, and wait
+# by `hlt`: firmware leaves those that are not in `mwait`, which QEMU emulates by spinning (edk2 MpInitLib
+# RelocateApLoop(), QEMU target/i386/tcg/system/misc_helper.c helper_mwait(); the first one had half the speed, ran).
 PARAMETERS = (
-    "console=ttyS0 loglevel=0 panic=-1 nr_cpus=1 mitigations=off no_timer_check nokaslr cryptomgr.notests "
+    "console=ttyS0 loglevel=0 panic=-1 idle=halt mitigations=off no_timer_check nokaslr cryptomgr.notests "
     "rodata=off init_on_alloc=0 lsm=capability tsc=reliable audit=0"
 )
 
