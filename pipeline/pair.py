@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pair:
-    """Medians of a measurement and its floor, in `unit`, and the ratio that is held to `limit` (0: none)."""
+    """A measurement and its floor, in `unit`, and the ratio that is held to `limit` (0: none).
+
+    Medians of several turns, where the function that makes it does not say otherwise.
+    """
 
     name: str
     ours: float
