@@ -165,12 +165,144 @@ def faults(
     commands.end(commands.faults, lint, boot, only or (), jobs, output, report, accel)
 
 
+@task(
+    help={
+        "scenario": "name of a shipped scenario or path of a YAML file",
+        "set": "key.key=value put over the scenario, repeatable",
+        "qemu": "QEMU releases with commas between them, such as 7.2,10.0,11.1 (default: the installed one)",
+        "machines": "all, supported (not deprecated), or names and versions with commas between them",
+        "lane": "fast (the domain alone), nested (in the host's VM, by vfio-pci) or both",
+        "accel": "kvm or tcg (default: tcg, so that every machine finds the same)",
+        "jobs": "how many cells at once (default: what the machine takes)",
+        "deadline": "seconds that a cell may take before it is a lab fault",
+        "output": "where the results of the cells go (default: build/matrix/NAME)",
+        "report": "where the report goes (default: OUTPUT/report)",
+        "fresh": "run finished cells again",
+        "accept": "keep what was found as the scenario's baselines",
+        "against": "compare with the baselines of another release (10.0) or cell (10.0/pc-q35-9.2)",
+        "propose": "write the change to the newest machine type that is safe",
+        "scheduler": "give the cells to the workers of a cluster: tcp://HOST:8786",
+        "shard": "run only the I-th of N parts: I/N",
+        "merge": "put the results of shards together: their directories, with commas between them",
+    },
+    iterable=["set"],
+)
+def matrix(
+    _: Context,
+    scenario: str,
+    set: Iterable[str] | None = None,  # noqa: A002
+    qemu: str = "",
+    machines: str = "all",
+    lane: str = "fast",
+    accel: str = "",
+    jobs: int = 0,
+    deadline: int = 0,
+    output: str = "",
+    report: str = "",
+    fresh: bool = False,
+    accept: bool = False,
+    against: str = "",
+    propose: bool = False,
+    scheduler: str = "",
+    shard: str = "",
+    merge: str = "",
+) -> None:
+    """Run the domain on QEMU releases and machine types, and say which are safe and what changes."""
+    from pipeline import commands
+
+    commands.end(
+        commands.matrix,
+        scenario=scenario,
+        settings=tuple(set or ()),
+        qemu=qemu,
+        machines=machines,
+        lane=lane,
+        accelerator=accel,
+        jobs=jobs,
+        deadline=deadline,
+        output=output,
+        report=report,
+        fresh=fresh,
+        accept=accept,
+        against=against,
+        propose=propose,
+        scheduler=scheduler,
+        shard=shard,
+        merge=merge,
+    )
+
+
+@task(
+    help={
+        "scheduler": "of the cluster: tcp://HOST:8786",
+        "jobs": "how many cells at once (default: what the machine takes)",
+    }
+)
+def worker(_: Context, scheduler: str, jobs: int = 0) -> None:
+    """Run cells of a matrix that was started elsewhere with --scheduler, until it is interrupted."""
+    from pipeline import commands
+
+    commands.end(commands.worker, scheduler, jobs)
+
+
+@task(
+    help={
+        "github": "a workflow of GitHub Actions",
+        "gitlab": "a pipeline of GitLab CI",
+        "scenario": "path of the scenario in the repository (default: hosts/mine.yaml)",
+        "qemu": "as for matrix (default: 10.0,11.1)",
+        "machines": "as for matrix",
+        "lane": "as for matrix",
+        "shards": "over how many runners",
+        "output": "where to write it (default: standard output)",
+    }
+)
+def ci(
+    _: Context,
+    github: bool = False,
+    gitlab: bool = False,
+    scenario: str = "hosts/mine.yaml",
+    qemu: str = "10.0,11.1",
+    machines: str = "all",
+    lane: str = "fast",
+    shards: int = 4,
+    output: str = "",
+) -> None:
+    """Write a pipeline that spreads a matrix over the runners of a code host and merges the results."""
+    from pipeline import commands
+
+    commands.end(
+        commands.ci,
+        {(True, False): "github", (False, True): "gitlab"}.get((github, gitlab), ""),
+        output,
+        scenario=scenario,
+        qemu=qemu,
+        machines=machines,
+        lane=lane,
+        shards=shards,
+    )
+
+
 @task
 def doctor(_: Context) -> None:
     """Say what this machine can do, and what that means for a run."""
     from pipeline import commands
 
     commands.end(commands.doctor)
+
+
+@task(
+    help={
+        "list": "what there is, with machine types and OVMF (the default)",
+        "add": "NAME=PATH: keep the QEMU of a binary, a prefix or a whole root directory under a name",
+        "remove": "forget the release of this name, and what the cache has of it",
+    },
+)
+def qemu(_: Context, list: bool = False, add: str = "", remove: str = "") -> None:  # noqa: A002
+    """Say which QEMU releases a matrix can take, add one by its path, or remove one."""
+    from pipeline import commands
+
+    commands.end(commands.qemu, list, add, remove)
 
 
 @task(help={"runs": "how often each pair is measured", "scenario": "what is built and booted"})

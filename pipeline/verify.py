@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
-import shutil
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import testinfra
@@ -17,51 +14,49 @@ from pipeline.checks.run import run_checks
 from pipeline.errors import LabFault
 from pipeline.fidelity import fidelity, lacking, unproven, weigh
 from pipeline.handover import Watcher
-from pipeline.lab import accel, apply, board, cache, domain, guest, host, kernel_proof, memory, toolchain
+from pipeline.lab import (
+    accel,
+    apply,
+    board,
+    cache,
+    domain,
+    guest,
+    host,
+    kernel_proof,
+    memory,
+    payload,
+    toolchain,
+)
+from pipeline.lab.emulator import Emulator
 from pipeline.lab.functions import stage
 from pipeline.lab.functions.medium import Linux
 from pipeline.lab.image import choice, lock
 from pipeline.lab.image.choice import Wanted
 from pipeline.lab.run_directory import RunDirectory, run_directory
-from pipeline.lab.sandbox import StepDone
 from pipeline.lint import Finding
 from pipeline.plan.function_expectations import with_functions
 from pipeline.plan.model import Check, Plan, Stage
 from pipeline.plan.way_back import entry
+from pipeline.record import Record, ended, keep_logs
 from pipeline.render import Bundle
 from pipeline.render.bundle import domain_path
 from pipeline.stand_ins import stand_ins
-from pipeline.verdict import CheckResult, Fidelity, Listener, Outcome, StandIn, Verdict, outcome_of
+from pipeline.verdict import Listener, Outcome, Verdict, outcome_of
 
 _DEFAULT_IMAGE = Wanted()
 _BEFORE_THE_HOST = {Check.INITRAMFS, Check.LOADER, Check.BOOTS}
-# mkinitcpio, initramfs-tools, dracut, and a shell that cannot read a file.
-_ERROR = re.compile(
-    r"(==> ERROR: |E: |dracut(\[[EF]\])?: .*(ERROR|FAILED)|dracut\[[EF]\]|.*: Syntax error: )"
-)
-LOGS = ("l1-serial.log", "l1.log", "devices.log")
 
 
-@dataclass(slots=True)
-class _Run:
-    """What a run has found so far: a lab fault in the middle keeps what was found before."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnderTest:
+    """A QEMU release that runs the guest instead of the host's own, and what is looked at in it.
 
-    checks: list[CheckResult] = field(default_factory=list)
-    stand_ins: list[StandIn] = field(default_factory=list)
-    fidelity: list[Fidelity] = field(default_factory=list)
-    replacements: tuple[str, ...] = ()
-    accelerator: str = "not chosen"
-    versions: dict[str, str] = field(default_factory=dict)
-    times: dict[str, float] = field(default_factory=dict)
-    logs: dict[str, str] = field(default_factory=dict)
+    `script` is what the guest's payload runs; it leaves the guest running for `look`.
+    """
 
-    @contextlib.contextmanager
-    def timed(self, name: str) -> Iterator[None]:
-        started = time.monotonic()
-        try:
-            yield
-        finally:
-            self.times[name] = round(time.monotonic() - started, 2)
+    emulator: Emulator
+    script: payload.Script
+    look: guest.Look
 
 
 def verify(
@@ -77,13 +72,15 @@ def verify(
     edited: tuple[str, ...] = (),
     guest_too: bool = True,
     wanted: Wanted = _DEFAULT_IMAGE,
+    under_test: UnderTest | None = None,
     functions: bool = False,
 ) -> Verdict:
     """Boot the bundle and compare with the plan's expectations; logs go to the directory `logs`.
 
     `edited` are the paths of the bundle that are not as rendered. The host boots through its firmware and boot
     loader; `fast` leaves these two out. `wanted` says what the host is made of. `functions` has Linux in the guest
-    test each passed-through function. `fallback` boots the entry without passthrough, and no guest. A lab fault
+    test each passed-through function. `fallback` boots the entry without passthrough, and no guest. `under_test` is
+    the guest's QEMU. A lab fault
     is a verdict of its own kind, never raised. BadInput is raised before anything boots.
     """
     layout = board.lay_out(plan)
@@ -92,18 +89,31 @@ def verify(
         guest_too = False
     if functions and guest_too:
         plan = with_functions(plan)
-    run = _Run()
+    run = Record()
     for path in edited:
         listener.step(f"{path} as edited, not as rendered")
     fault = ""
     with memory.peak() as peak:
         started = time.monotonic()
         try:
-            _stages(plan, bundle, layout, run, accelerator, logs, listener, fast, fallback, guest_too, wanted)
+            _stages(
+                plan,
+                bundle,
+                layout,
+                run,
+                accelerator,
+                logs,
+                listener,
+                fast,
+                fallback,
+                guest_too,
+                wanted,
+                under_test,
+            )
         except LabFault as error:
             fault = str(error)
         run.times["total"] = round(time.monotonic() - started, 2)
-    _skip_rest(plan, run, fault)
+    run.skip_rest(plan, fault)
     logs.mkdir(parents=True, exist_ok=True)
     for name, text in run.logs.items():
         (logs / name).write_text(text)
@@ -128,7 +138,7 @@ def _stages(
     plan: Plan,
     bundle: Bundle,
     layout: board.Board,
-    run: _Run,
+    run: Record,
     override: str | None,
     logs: Path,
     listener: Listener,
@@ -136,6 +146,7 @@ def _stages(
     fallback: bool,
     guest_too: bool,
     wanted: Wanted,
+    under_test: UnderTest | None,
 ) -> None:
     with run.timed("toolchain"):
         qemu = toolchain.find(listener.step)
@@ -165,9 +176,9 @@ def _stages(
             run.stand_ins += stand_ins(plan, layout, image, chosen, applied, fast=fast, why=found.why)
             run.fidelity += fidelity(plan, image, qemu=qemu.version, fast=fast)
             lack = lacking(plan, image, applied.initramfs.output)
-            _note(plan, run, Check.INITRAMFS, _ended(applied.initramfs), listener, unproven_for=lack)
+            run.note(plan, Check.INITRAMFS, ended(applied.initramfs), listener, unproven_for=lack)
             if applied.loader:
-                _note(plan, run, Check.LOADER, _ended(applied.loader), listener)
+                run.note(plan, Check.LOADER, ended(applied.loader), listener)
                 if applied.loader.status:
                     return
             linux = stage.linux(plan, chosen.l2, listener.step)
@@ -184,6 +195,7 @@ def _stages(
                     firmware=firmware,
                     fast=fast,
                     entry=entry(plan.host) if fallback else "",
+                    script=under_test.script if under_test else payload.script,
                     linux=linux,
                     run=directory,
                 )
@@ -201,12 +213,13 @@ def _stages(
                 listener,
                 guest_too,
                 reasons,
+                under_test,
                 linux,
             )
         except host.HostDoesNotBoot as error:
-            _note(plan, run, Check.BOOTS, str(error), listener)
+            run.note(plan, Check.BOOTS, str(error), listener)
         finally:
-            _keep_logs(directory, logs)
+            keep_logs(directory, logs)
 
 
 def _of_image(plan: Plan, found: choice.Chosen) -> str:
@@ -218,7 +231,7 @@ def _of_image(plan: Plan, found: choice.Chosen) -> str:
 def _host_and_guest(
     plan: Plan,
     layout: board.Board,
-    run: _Run,
+    run: Record,
     directory: RunDirectory,
     prepared: host.Prepared,
     qemu: toolchain.Qemu,
@@ -227,8 +240,10 @@ def _host_and_guest(
     listener: Listener,
     guest_too: bool,
     reasons: Mapping[str, str],
+    under_test: UnderTest | None,
     linux: Linux | None,
 ) -> None:
+    emulator = under_test.emulator if under_test else None
     started = time.monotonic()
     booted = host.boot(
         prepared,
@@ -238,10 +253,11 @@ def _host_and_guest(
         cpu_vendor=plan.host.cpu_vendor,
         run=directory,
         progress=listener.step,
+        more=emulator.arguments if emulator else (),
     )
     with booted as l1:
         run.times["boot"] = round(time.monotonic() - started, 2)
-        _note(plan, run, Check.BOOTS, "reachable", listener)
+        run.note(plan, Check.BOOTS, "reachable", listener)
         expectations = [
             one for one in plan.expectations if one.stage is Stage.HOST and one.check not in _BEFORE_THE_HOST
         ]
@@ -256,13 +272,13 @@ def _host_and_guest(
         run.logs["l1-kernel.log"] = l1.shell.run("dmesg", timeout=60).out
         if outcome_of(run.checks) is not Outcome.HELD or not guest_too:
             return
-        lab_domain = domain.for_lab(domain_xml, accelerator=chosen.l2)
+        lab_domain = domain.for_lab(domain_xml, accelerator=chosen.l2, emulator=emulator)
         run.replacements = lab_domain.replacements
         watch = None
         if plan.host.handover:
             watch = Watcher(visitor, plan.expectations, before=l1.shell.run(handover.SCRIPT).out)
         with run.timed("guest stage"):
-            guest.warm_up(l1.shell)
+            guest.warm_up(l1.shell, emulator)
             seen = guest.run_guest(
                 plan,
                 lab_domain,
@@ -270,51 +286,13 @@ def _host_and_guest(
                 accelerator=chosen.l2,
                 progress=listener.step,
                 watch=watch,
+                look=under_test.look if under_test else None,
                 functions=linux.functions if linux else (),
             )
         run.checks += seen.checks
         run.logs |= seen.logs
         run.versions |= seen.versions
+        if emulator:
+            run.versions["QEMU in L1"] = f"{emulator.version}, under test"
         for result in seen.checks:
             listener.check(result)
-
-
-def _note(
-    plan: Plan, run: _Run, check: Check, observed: str, listener: Listener, *, unproven_for: str = ""
-) -> None:
-    """A check made here; one that fails `unproven_for` a reason of the lab's is not proven."""
-    expectation = next(one for one in plan.expectations if one.check is check)
-    outcome = Outcome.HELD if observed == expectation.expected else Outcome.FAILED
-    if outcome is Outcome.FAILED and unproven_for:
-        outcome, observed = Outcome.NOT_PROVEN, f"{observed}; but {unproven_for}"
-    result = CheckResult(expectation=expectation, outcome=outcome, observed=observed)
-    run.checks.append(result)
-    listener.check(result)
-
-
-def _ended(done: StepDone) -> str:
-    """How a tool ended, with its errors: some leave status 0 (ran: mkinitcpio, dracut)."""
-    lines = [line.strip() for line in done.output.splitlines() if line.strip()]
-    errors = [line for line in lines if _ERROR.match(line)]
-    if not done.status and not errors:
-        return "exit status 0"
-    return f"exit status {done.status}: " + "; ".join(errors or lines[-3:])
-
-
-def _skip_rest(plan: Plan, run: _Run, fault: str) -> None:
-    """Every expectation appears in the verdict: what was not checked says why."""
-    done = {result.expectation.id for result in run.checks}
-    why = "the lab failed before" if fault else "not tried: the host stage failed"
-    run.checks += [
-        CheckResult(expectation=one, outcome=Outcome.SKIPPED, observed=why)
-        for one in plan.expectations
-        if one.id not in done
-    ]
-
-
-def _keep_logs(directory: RunDirectory, logs: Path) -> None:
-    logs.mkdir(parents=True, exist_ok=True)
-    for name in LOGS:
-        source = directory.path / name
-        if source.exists():
-            shutil.copyfile(source, logs / name)

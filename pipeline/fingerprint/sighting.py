@@ -13,8 +13,8 @@ class Sighting:
 
     `qmp` has answers (JSON values) by the command that was sent, `hmp` the texts of human monitor commands by
     the command, `serial` is what the payload said, `memory` has pieces of the guest's memory by what they are, such as
-    `acpi/FACP` or `smbios`; `times` the seconds from QEMU's start to
-    each phase of the firmware that shows.
+    `acpi/FACP`, `smbios/structures`, `pci/01:00.0` (config space) or `firmware/variables`; `times` the seconds
+    from QEMU's start to each phase of the firmware that shows. `missing` has what could not be asked, to the reason.
     """
 
     qmp: Mapping[str, Any]
@@ -22,3 +22,4 @@ class Sighting:
     serial: str
     memory: Mapping[str, bytes] = field(default_factory=dict)
     times: Mapping[str, float] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)

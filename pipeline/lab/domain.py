@@ -1,14 +1,19 @@
 """The only place where the rendered domain is changed before it runs in the lab.
 
-What may be replaced: memory size and accelerator. Disks and ISO images keep their paths in the domain; the
+What may be replaced: memory size and accelerator, and where a QEMU release is under test the emulator and its
+firmware. Disks and ISO images keep their paths in the domain; the
 files at these paths in L1 are stand-ins. Everything else runs as rendered.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lxml import etree
+
+from pipeline.errors import BadInput
+from pipeline.lab.emulator import Emulator
 
 MEMORY = 256 << 20
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True)
@@ -22,8 +27,11 @@ class LabDomain:
     replacements: tuple[str, ...]
 
 
-def for_lab(xml: bytes, *, accelerator: str) -> LabDomain:
-    """Replace the memory size and, where L2 cannot use KVM, the accelerator."""
+def for_lab(xml: bytes, *, accelerator: str, emulator: Emulator | None = None) -> LabDomain:
+    """Replace the memory size and, where L2 cannot use KVM, the accelerator; `emulator` is under test.
+
+    Raises BadInput where it is, and the domain leaves emulator or firmware to libvirt.
+    """
     root = etree.fromstring(xml, _PARSER)
     replacements = []
     for tag in ("memory", "currentMemory"):
@@ -38,7 +46,28 @@ def for_lab(xml: bytes, *, accelerator: str) -> LabDomain:
     if before != after:
         root.set("type", after)
         replacements.append(f"<domain type='{before}'> replaced by type='{after}': no usable KVM for L2")
+    if emulator:
+        replacements += _put_under_test(root, emulator)
     return LabDomain(xml=etree.tostring(root), replacements=tuple(replacements))
+
+
+def _put_under_test(root: etree._Element, emulator: Emulator) -> Iterator[str]:
+    """Name the emulator and the firmware of the release instead of the host's own."""
+    why = f"QEMU {emulator.version} is under test"
+    for path, value in (("devices/emulator", emulator.binary), ("os/loader", emulator.code)):
+        element = root.find(path)
+        if element is None:
+            # What is rendered has both; an edited domain may leave the choice to libvirt.
+            raise BadInput(
+                f"the domain has no <{path.rpartition('/')[2]}>, so no release can be put under test"
+            )
+        yield f"<{path.rpartition('/')[2]}> {element.text or 'of libvirt'} replaced by {value}: {why}"
+        element.text = value
+    nvram = root.find("os/nvram")
+    if nvram is not None:
+        before = str(nvram.get("template", "of libvirt"))
+        nvram.set("template", emulator.variables)
+        yield f"<nvram template> {before} replaced by {emulator.variables}: {why}"
 
 
 def root_ports(xml: bytes) -> tuple[tuple[int, int], ...]:

@@ -12,6 +12,7 @@ from pipeline.errors import LabFault
 from pipeline.lab import payload
 from pipeline.lab.console import last_lines
 from pipeline.lab.domain import LabDomain
+from pipeline.lab.emulator import Emulator
 from pipeline.lab.functions import stage
 from pipeline.lab.functions.tested import Tested
 from pipeline.lab.shape import LEFT_FOR_THE_GUEST
@@ -48,12 +49,24 @@ class Watch(Protocol):
         """Libvirt is through with the guest and with its hooks."""
 
 
-def warm_up(shell: Shell) -> None:
+class Look(Protocol):
+    """Looks at the guest when its payload has told all, while it still runs."""
+
+    def __call__(self, shell: Shell, name: str, serial: str) -> None:
+        """`shell` is L1's, `name` the domain's, `serial` what the payload said."""
+
+
+def warm_up(shell: Shell, emulator: Emulator | None = None) -> None:
     """Make the device nodes that a guest may need, and let libvirt probe its QEMU in the background.
 
-    Both take seconds under TCG, so they come after the host's checks, which need neither.
+    Both take seconds under TCG, so they come after the host's checks, which need neither. A QEMU that is under
+    test is put in place.
     """
-    probe = "(virsh domcapabilities --virttype qemu >/dev/null 2>&1 &)"
+    own = ""
+    if emulator:
+        emulator.mount(shell)
+        own = f" --emulatorbin {emulator.binary}"
+    probe = f"(virsh domcapabilities --virttype qemu{own} >/dev/null 2>&1 &)"
     shell.run(f"systemctl start {' '.join(LEFT_FOR_THE_GUEST)}; {probe} ; true")
 
 
@@ -65,11 +78,13 @@ def run_guest(
     accelerator: str,
     progress: Callable[[str], None],
     watch: Watch | None = None,
+    look: Look | None = None,
     functions: Sequence[Tested] = (),
 ) -> GuestRun:
     """Define and start the domain, read the payload's report, compare.
 
-    `watch` looks at the host beside it, where that hands its card over only now.
+    `watch` looks at the host beside it, where that hands its card over only now; `look` at the guest, which its
+    payload does not end then.
 
     `functions` are those that Linux in the guest tests after the shell: the guest reboots for it, and is started twice.
 
@@ -108,6 +123,10 @@ def run_guest(
                 if not any(sign in text for sign in _FIRMWARE_GAVE_UP):
                     raise LabFault(f"the guest did not come to its end in {limit} s:\n{last_lines(text)}")
             results += _compare(plan, wanted, report, seconds)
+            if look and report.complete:
+                progress("taking the guest's fingerprint")
+                look(shell, plan.guest.name, text)
+                shell.run(f"virsh destroy {name}")
             if watch:
                 progress("looking at what the host has back")
                 results.append(_ended(plan, _find(wanted, Check.GUEST_ENDED), shell))

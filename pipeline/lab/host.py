@@ -79,13 +79,15 @@ def prepare(
     fast: bool,
     run: RunDirectory,
     entry: str = "",
+    script: payload.Script = payload.script,
     linux: medium.Linux | None = None,
 ) -> Prepared:
     """Make L1's disks from a copy of the image and what was applied to it.
 
     It boots as its owner's machine does, firmware and boot loader included; `fast` gives kernel and initramfs of
-    the boot loader's entry to QEMU. `entry` is the identifier of the one to boot once, else the default; `root`
-    what the entry calls the root file system, where it does; `linux` what the guest boots after the shell. Raises
+    the boot loader's entry to QEMU. `script` is what the guest's payload runs, `linux` what it boots after the
+    shell, which has a script of its own then; `entry` is the identifier of the one to boot once, else the default;
+    `root` what the entry calls the root file system, where it does. Raises
     HostDoesNotBoot where there is nothing to boot, LabFault.
     """
     files = Files(applied=applied, image=image)
@@ -96,7 +98,7 @@ def prepare(
     copy_sparse(image.root, disk)
     visitor, host_key = key_pair(), key_pair()
     puts = {**files.applied.files, **access(visitor=visitor, host_key=host_key)}
-    puts |= _media(domain_xml, qemu, shell_program, linux, run)
+    puts |= _media(domain_xml, qemu, shell_program, linux, script, run)
     put(disk, puts, scratch=run.path / "put", removed=applied.removed)
     if root:
         identify(disk, root, scratch=run.path / "put")
@@ -147,7 +149,12 @@ def _loader(bootloader: str, files: Files, firmware: tuple[Path, Path], run: Run
 
 
 def _media(
-    domain_xml: bytes, qemu: Qemu, shell_program: Path, linux: medium.Linux | None, run: RunDirectory
+    domain_xml: bytes,
+    qemu: Qemu,
+    shell_program: Path,
+    linux: medium.Linux | None,
+    script: payload.Script,
+    run: RunDirectory,
 ) -> dict[str, Put]:
     """Stand-ins at the domain's own paths: the payload for what boots first, empty media for the rest."""
     found: dict[str, Put] = {}
@@ -163,7 +170,7 @@ def _media(
         if files:
             medium.write(files, disk)
         elif number == 0:
-            payload.fat_image(shell_program, ports, disk)
+            payload.fat_image(shell_program, ports, disk, startup_script=script)
         else:
             disk.write_bytes(bytes(1 << 20))
         if number == 0 and one.cdrom:
@@ -208,8 +215,11 @@ def boot(
     cpu_vendor: str,
     run: RunDirectory,
     progress: Callable[[str], None],
+    more: Sequence[str] = (),
 ) -> Iterator[Host]:
     """Boot L1 and log in; L1 and the servers of its emulated functions end with the context.
+
+    `more` are arguments for what L1 has beside the board and its disks.
 
     Raises HostDoesNotBoot where L1 itself says that it cannot go on, LabFault for everything else.
     """
@@ -220,6 +230,7 @@ def boot(
         *("-netdev", "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:0-:22"),
         *("-device", f"virtio-net-pci,netdev=net,addr={NETWORK_SLOT:x}.0,romfile="),
         *prepared.boot,
+        *more,
     ]
     with device_server(board.emulated, run=run) as server, machine(qemu, arguments, run=run) as vm:
         port = vm.forwarded_port()

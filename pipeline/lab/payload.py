@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,23 +24,38 @@ _IDS = re.compile(r"Vendor ([0-9A-F]{4}) Device ([0-9A-F]{4})")
 
 def script(ports: Sequence[tuple[int, int]]) -> str:
     """The shell script: PCI functions, SMBIOS, and the bus numbers of each root port (slot, function)."""
-    return "\r\n".join(("@echo -off", *report_lines(ports), "reset -s")) + "\r\n"
+    return text([*report_lines(ports), "reset -s"])
 
 
 def report_lines(ports: Sequence[tuple[int, int]]) -> list[str]:
     """What of the script tells the report that `read` reads."""
+    return [*questions(ports), f"echo {END}"]
+
+
+def questions(ports: Sequence[tuple[int, int]]) -> list[str]:
+    """The same without its end."""
     lines = [f"echo {BEGIN}", "ver", "pci", "smbiosview -t 0", "smbiosview -t 1"]
     for slot, function in ports:
         lines.append(f"echo {_PORT} {slot:02X} {function:X}")
         # Offset 0x18 of a bridge: primary, secondary and subordinate bus (PCI-to-PCI Bridge 1.2, 3.2.5).
         lines.append(f"mm 00{slot:02X}{function:02X}18 -w 4 -PCI -n")
-    return [*lines, f"echo {END}"]
+    return lines
 
 
-def fat_image(shell: Path, ports: Sequence[tuple[int, int]], target: Path) -> None:
-    """A FAT disk with the shell as its boot program."""
+def text(lines: Sequence[str]) -> str:
+    """The script of these lines."""
+    return "\r\n".join(("@echo -off", *lines)) + "\r\n"
+
+
+Script = Callable[[Sequence[tuple[int, int]]], str]
+
+
+def fat_image(
+    shell: Path, ports: Sequence[tuple[int, int]], target: Path, *, startup_script: Script = script
+) -> None:
+    """A FAT disk with the shell as its boot program, which runs what `startup_script` makes of the ports."""
     startup = target.with_suffix(".nsh")
-    startup.write_text(script(ports), newline="")
+    startup.write_text(startup_script(ports), newline="")
     fat.make(target, {"EFI/BOOT/BOOTX64.EFI": shell, "startup.nsh": startup}, size=_FAT_KIB << 10)
 
 

@@ -58,6 +58,22 @@ def run_directory(base: Path) -> Iterator[RunDirectory]:
         os.close(lock)
 
 
+def active(base: Path) -> bool:
+    """Whether a run under `base` goes on: it holds its lock."""
+    for lock in base.glob(f"*/{_LOCK}"):
+        try:
+            held = os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(held)
+    return False
+
+
 def sweep(base: Path) -> tuple[str, ...]:
     """Clear what killed runs left under `base`; names of the directories that were removed."""
     gone = []

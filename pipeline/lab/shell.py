@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shlex
 import time
@@ -139,6 +140,18 @@ class Shell:
         except _FAULTS as error:
             raise LabFault(f"the connection to L1 broke during `{command[:60]}`: {error}") from error
 
+    @contextlib.contextmanager
+    def session(self, command: str) -> Iterator[Session]:
+        """A program on L1 that is given lines and answers; it ends with the context."""
+        try:
+            channel = self._open(command, 60)
+        except _FAULTS as error:
+            raise LabFault(f"the connection to L1 broke before `{command[:60]}`: {error}") from error
+        try:
+            yield Session(channel, command)
+        finally:
+            channel.close()
+
     def read(self, path: str) -> str:
         """The contents of a file on L1, empty where there is none."""
         return self.run(f"cat {shlex.quote(path)}").out
@@ -160,6 +173,37 @@ class Shell:
         channel = transport.open_session(timeout=timeout)
         channel.exec_command(command)
         return channel
+
+
+class Session:
+    """The conversation with a program that goes on running."""
+
+    def __init__(self, channel: paramiko.Channel, command: str) -> None:
+        self._channel = channel
+        self._command = command
+        self._rest = b""
+
+    def ask(self, line: str, end: str, *, timeout: float = 60) -> str:
+        """Send `line` and give what comes before `end`; raises LabFault when that does not come."""
+        deadline = time.monotonic() + timeout
+        mark = end.encode()
+        try:
+            self._channel.settimeout(1.0)
+            self._channel.sendall(line.encode() + b"\n")
+            while mark not in self._rest:
+                if time.monotonic() > deadline:
+                    raise LabFault(f"`{self._command}` did not answer in {timeout:.0f} s")
+                try:
+                    piece = self._channel.recv(1 << 16)
+                except TimeoutError:
+                    continue
+                if not piece:
+                    raise LabFault(f"`{self._command}` ended: {_text(self._rest[-300:])}")
+                self._rest += piece
+        except _FAULTS as error:
+            raise LabFault(f"the connection to L1 broke during `{self._command}`: {error}") from error
+        answer, _, self._rest = self._rest.partition(mark)
+        return _text(answer)
 
 
 def _rest(channel: paramiko.Channel) -> bytes:

@@ -12,22 +12,41 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline.errors import BadInput, LabFault
 from pipeline.facts.version import parts
 from pipeline.lab import cache
 from pipeline.lab.cache import Progress
-from pipeline.lab.debootstrap import lock_hooks, mirror, mmdebstrap, read_lock
+from pipeline.lab.debootstrap import Package, lock_hooks, mirror, mmdebstrap, read_lock
 
 OLDEST = "10.1"
 SUITES = ("trixie", "trixie-backports")
 PACKAGES = ("qemu-system-x86", "qemu-utils", "seabios", "efi-shell-x64", "ovmf", "ipxe-qemu")
-_LIBRARIES = "usr/lib/x86_64-linux-gnu"
 _BINARY = "usr/bin/qemu-system-x86_64"
 _OVMF = "usr/share/OVMF"
 _SHELL = "usr/share/efi-shell-x64/shellx64.efi"
+# Where a tree may have its libraries, loader and data: Debian's (before and after /usr was merged), Arch's.
+_LIBRARIES = ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib64", "usr/lib")
+_LOADER = "ld-linux-x86-64.so.2"
+_DATA = ("usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """What of Debian a hermetic QEMU is made of; of the last suite where several have a package."""
+
+    suites: tuple[str, ...]
+    packages: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The cache's name for it; changes with what it is made of."""
+        return cache.key("qemu", 1, self.suites, self.packages, mirror())
+
+
+OWN = Recipe(suites=SUITES, packages=PACKAGES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +70,7 @@ def installed(name: str = "qemu-system-x86_64") -> Qemu | None:
     if path is None:
         return None
     try:
-        return _started((path,), f"{path} of the system")
+        return started((path,), f"{path} of the system")
     except LabFault:
         return None
 
@@ -64,7 +83,7 @@ def find(progress: Progress) -> Qemu:
     chosen = os.environ.get("DRYBOOT_QEMU")
     if chosen:
         try:
-            qemu = _started((chosen,), "DRYBOOT_QEMU")
+            qemu = started((chosen,), "DRYBOOT_QEMU")
         except LabFault as error:
             raise BadInput(f"DRYBOOT_QEMU={chosen} does not run: {error.message}") from error
         if parts(qemu.version) < parts(OLDEST):
@@ -78,21 +97,33 @@ def find(progress: Progress) -> Qemu:
     return hermetic(progress)
 
 
-def hermetic(progress: Progress) -> Qemu:
-    """Debian's QEMU unpacked in the cache and started through its own loader; the system stays untouched."""
-    tree = cache.prepared("qemu", hermetic_name(), lambda fresh: _prepare(fresh, progress))
+def hermetic(progress: Progress, recipe: Recipe = OWN) -> Qemu:
+    """Debian's QEMU unpacked in the cache and started through its own loader; the system stays untouched.
+
+    Raises LabFault where what was unpacked is no longer there as it was.
+    """
+    tree = cache.prepared("qemu", recipe.name, lambda fresh: _prepare(fresh, recipe, progress))
     lock = json.loads((tree / "lock.json").read_text())
     for name, digest in lock["files"].items():
         if _sha256(tree / "root" / name) != digest:
             raise LabFault(
                 f"{tree / 'root' / name} is not what was unpacked", hint=f"remove {tree} and run again"
             )
-    return _in_tree(tree / "root", lock["version"])
+    return in_tree(tree / "root", lock["version"])
 
 
 def hermetic_name() -> str:
-    """The cache's name for the hermetic QEMU; changes with what it is made of."""
-    return cache.key("qemu", 1, SUITES, PACKAGES, mirror())
+    """The cache's name for the lab's own hermetic QEMU."""
+    return OWN.name
+
+
+def packages(recipe: Recipe) -> tuple[Package, ...]:
+    """The packages that a prepared hermetic QEMU was made of; none where it is not prepared."""
+    lock = cache.root() / "qemu" / recipe.name / "lock.json"
+    if not lock.is_file():
+        return ()
+    listed = json.loads(lock.read_text())["packages"]
+    return tuple(Package(name=n, version=v, architecture=a, sha256=s) for n, v, a, s in listed)
 
 
 def efi_shell(progress: Progress) -> Path:
@@ -109,56 +140,65 @@ def firmware(progress: Progress) -> tuple[Path, Path]:
     return tree / _OVMF / "OVMF_CODE_4M.fd", tree / _OVMF / "OVMF_VARS_4M.fd"
 
 
-def _prepare(fresh: Path, progress: Progress) -> None:
-    progress("preparing QEMU from Debian's packages (about 20 s, 200 MB)")
-    listed = fresh / "packages"
+def _prepare(fresh: Path, recipe: Recipe, progress: Progress) -> None:
+    progress(f"preparing QEMU from Debian's packages of {recipe.suites[-1]} (about 30 s, 200 MB)")
+    listed, root = fresh / "packages", fresh / "root"
     mmdebstrap(
-        fresh / "root",
-        suites=SUITES,
-        packages=PACKAGES,
-        release=SUITES[-1],
+        root,
+        suites=recipe.suites,
+        packages=recipe.packages,
+        release=recipe.suites[-1],
         variant="extract",
         progress=progress,
         hooks=lock_hooks(listed),
     )
-    qemu = _in_tree(fresh / "root", "0")
-    version = _version(qemu)
-    packages = read_lock(listed)
+    version = _version(in_tree(root, "0"))
+    unpacked = read_lock(listed)
     listed.unlink()
-    files = {name: _sha256(fresh / "root" / name) for name in (_BINARY, _SHELL)}
+    names = [_BINARY, *(str(path.relative_to(root)) for path in (root / _OVMF).glob("*.fd")), _SHELL]
+    files = {name: _sha256(root / name) for name in sorted(names) if (root / name).is_file()}
     lock = {
         "version": version,
         "files": files,
-        "packages": [[p.name, p.version, p.architecture, p.sha256] for p in packages],
+        "packages": [[p.name, p.version, p.architecture, p.sha256] for p in unpacked],
     }
     (fresh / "lock.json").write_text(json.dumps(lock, indent=1) + "\n")
 
 
-def _in_tree(root: Path, version: str) -> Qemu:
-    libraries = root / _LIBRARIES
+def in_tree(root: Path, version: str = "0", *, binary: str = _BINARY, origin: str = "") -> Qemu:
+    """The QEMU of a whole root directory, started through that directory's own loader.
+
+    Raises LabFault where it has no loader.
+    """
+    libraries = [str(root / name) for name in _LIBRARIES if (root / name).is_dir()]
+    loaders = [path for name in libraries if (path := Path(name) / _LOADER).is_file()]
+    if not loaders:
+        raise LabFault(f"{root} has no {_LOADER}")
+    data = [str(root / name) for name in _DATA if (root / name).is_dir()]
+    modules = next((path for name in libraries if (path := Path(name) / "qemu").is_dir()), None)
     return Qemu(
         argv=(
-            str(libraries / "ld-linux-x86-64.so.2"),
+            str(loaders[0]),
             "--library-path",
-            str(libraries),
-            str(root / _BINARY),
-            "-L",
-            str(root / "usr/share/qemu"),
-            "-L",
-            str(root / "usr/share/seabios"),
-            "-L",
-            str(root / "usr/lib/ipxe/qemu"),
+            ":".join(libraries),
+            str(root / binary),
+            *(part for folder in data for part in ("-L", folder)),
         ),
         version=version,
-        origin="Debian's packages, unpacked in the cache",
-        environment={"QEMU_MODULE_DIR": str(libraries / "qemu")},
+        origin=origin or "Debian's packages, unpacked in the cache",
+        environment={"QEMU_MODULE_DIR": str(modules)} if modules else {},
         tree=root,
     )
 
 
-def _started(argv: tuple[str, ...], origin: str) -> Qemu:
-    qemu = Qemu(argv=argv, version="0", origin=origin)
-    return Qemu(argv=argv, version=_version(qemu), origin=origin)
+def started(argv: tuple[str, ...], origin: str) -> Qemu:
+    """A QEMU by its command line, with the version that it says. Raises LabFault where it does not run."""
+    return versioned(Qemu(argv=argv, version="0", origin=origin))
+
+
+def versioned(qemu: Qemu) -> Qemu:
+    """The same with the version that it says. Raises LabFault where it does not run."""
+    return replace(qemu, version=_version(qemu))
 
 
 def _version(qemu: Qemu) -> str:

@@ -22,6 +22,10 @@ from pipeline.lab.toolchain import Qemu
 SERIAL = "serial.log"
 
 
+class Refused(LabFault):
+    """QEMU ended by itself before it answered, with its own words: it does not take what it was given."""
+
+
 @dataclass(kw_only=True, slots=True)
 class Machine:
     """A running QEMU. Its serial line is in `serial`, its messages in `log`."""
@@ -29,6 +33,7 @@ class Machine:
     process: subprocess.Popen[bytes]
     serial: Path
     log: Path
+    what: str
     _qmp: QMPClient
     _runner: asyncio.Runner = field(repr=False)
 
@@ -42,11 +47,23 @@ class Machine:
             self.check()
             raise LabFault(f"QEMU did not answer {command}: {error}") from error
 
+    def read_memory(self, address: int, size: int) -> bytes:
+        """`size` bytes from a guest physical address, of RAM or MMIO; raises LabFault where QEMU refuses."""
+        name = f"memory-{address:x}"
+        path = self.serial.parent / name
+        self.execute("pmemsave", val=address, size=size, filename=name)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise LabFault(f"cannot read what QEMU saved of the guest's memory: {error.strerror}") from error
+        finally:
+            path.unlink(missing_ok=True)
+
     def check(self) -> None:
         """Raises LabFault if QEMU has ended."""
         status = self.process.poll()
         if status is not None:
-            raise LabFault(f"QEMU of L1 {_ended(status)}\n{tail(self.log, 6)}".rstrip())
+            raise LabFault(f"QEMU of {self.what} {_ended(status)}\n{tail(self.log, 6)}".rstrip())
 
     def forwarded_port(self) -> int:
         """The port of 127.0.0.1 that leads to port 22 of L1."""
@@ -63,18 +80,26 @@ def _ended(status: int) -> str:
 
 @contextlib.contextmanager
 def machine(
-    qemu: Qemu, arguments: Sequence[str], *, run: RunDirectory, name: str = "l1"
+    qemu: Qemu,
+    arguments: Sequence[str],
+    *,
+    run: RunDirectory,
+    name: str = "l1",
+    what: str = "L1",
+    own_line: bool = False,
 ) -> Iterator[Machine]:
-    """Start `qemu` with `arguments`; it has ended when the context is left.
+    """Start `qemu` with `arguments`; it has ended when the context is left. Messages call it `what`.
 
-    QMP goes over a socket pair, so nothing is left in the file system. Raises LabFault if it does not start.
+    QMP goes over a socket pair, so nothing is left in the file system. The serial line is logged; with `own_line` the
+    arguments have one themselves.
+
+    Raises Refused where QEMU itself ends with an error, LabFault if it does not start for another reason.
     """
     ours, theirs = socket.socketpair()
     serial = run.path / f"{name}-{SERIAL}"
-    monitor = (
-        *("-chardev", f"socket,id=qmp,fd={theirs.fileno()}", "-mon", "chardev=qmp,mode=control"),
-        *("-chardev", f"file,id=serial,path={serial.name}", "-serial", "chardev:serial"),
-    )
+    monitor = ["-chardev", f"socket,id=qmp,fd={theirs.fileno()}", "-mon", "chardev=qmp,mode=control"]
+    if not own_line:
+        monitor += ("-chardev", f"file,id=serial,path={serial.name}", "-serial", "chardev:serial")
     with (
         contextlib.closing(ours),
         child(
@@ -94,9 +119,10 @@ def machine(
             except (QMPError, OSError, TimeoutError) as error:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(timeout=2)
-                raise LabFault(f"QEMU did not start: {tail(log, 6) or error}") from error
+                kind = Refused if (process.returncode or 0) > 0 else LabFault
+                raise kind(f"QEMU did not start: {tail(log, 6) or error}") from error
             try:
-                yield Machine(process=process, serial=serial, log=log, _qmp=qmp, _runner=runner)
+                yield Machine(process=process, serial=serial, log=log, what=what, _qmp=qmp, _runner=runner)
             finally:
                 with contextlib.suppress(QMPError, OSError, EOFError, asyncio.TimeoutError):
                     runner.run(asyncio.wait_for(qmp.disconnect(), timeout=5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterable, Sequence
@@ -126,6 +127,18 @@ def code(value: str) -> Quoted:
     return Quoted(f"`{value}`")
 
 
+def yaml(value: str) -> Quoted:
+    """A scalar of YAML in double quotes, whose escapes are those of JSON."""
+    if not _text(value, "YAML").isprintable():
+        raise _unfit(value, "YAML")
+    return Quoted(json.dumps(value, ensure_ascii=False))
+
+
+def yaml_list(values: Iterable[int]) -> Quoted:
+    """Numbers for inside the brackets of a list of YAML."""
+    return Quoted(", ".join(f"{value:d}" for value in values))
+
+
 FILTERS = {
     function.__name__: function
     for function in (
@@ -143,6 +156,8 @@ FILTERS = {
         code,
         entry,
         entry_options,
+        yaml,
+        yaml_list,
     )
 }
 

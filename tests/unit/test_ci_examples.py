@@ -29,11 +29,24 @@ def texts(node: object) -> Iterator[str]:
             yield from texts(value)
 
 
-@pytest.mark.parametrize("name", ["github.yml", "gitlab.yml"])
+BOOT, MATRIX = {"lint", "verify"}, {"matrix"}
+EXAMPLES = {
+    "github.yml": BOOT,
+    "gitlab.yml": BOOT,
+    "matrix-github.yml": MATRIX,
+    "matrix-gitlab.yml": MATRIX,
+}
+
+
+def test_every_example_is_looked_at() -> None:
+    assert {path.name for path in CI.glob("*.yml")} == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_every_call_is_one_that_dryboot_takes(name: str) -> None:
     tree = YAML(typ="safe", pure=True).load((CI / name).read_text())
     calls = [found[1] for text in texts(tree) if (found := _CALL.search(text))]
-    assert {call.split()[0] for call in calls} == {"lint", "verify"}
+    assert {call.split()[0] for call in calls} == EXAMPLES[name]
     parser = Parser(contexts=Collection.from_module(tasks).to_contexts())
     for call in calls:
         words = shlex.split(re.sub(r"\$\{\{.*?\}\}", "mine", call))

@@ -14,6 +14,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 # The lab's, the reports' and what only tests need.
 HEAVY = {
     "cryptography",
+    "dask",
+    "distributed",
     "filelock",
     "junitparser",
     "paramiko",
@@ -30,6 +32,7 @@ HEAVY = {
     "pipeline.checks",
     "pipeline.files",
     "pipeline.lab",
+    "pipeline.matrix",
     "pipeline.report.terminal",
     "pipeline.verdict",
     "pipeline.verify",
@@ -53,8 +56,8 @@ NOT_FOR_LINT = {
 
 def test_a_build_loads_nothing_of_the_lab(tmp_path: Path) -> None:
     script = (
-        "import sys; from pipeline import commands; "
-        f"commands._build('rx560', {str(tmp_path / 'out')!r}, (), True); "
+        "import sys; from pipeline.commands import building; "
+        f"building.write_bundle('rx560', {str(tmp_path / 'out')!r}, (), True); "
         "print(*sys.modules, file=sys.stderr)"
     )
     done = subprocess.run(
@@ -77,6 +80,16 @@ def test_lint_of_a_scenario_loads_only_what_it_needs(tmp_path: Path) -> None:
     loaded = set(done.stderr.split())
     assert "pipeline.lint.rules" in loaded
     assert not loaded & (HEAVY | NOT_FOR_LINT)
+
+
+def test_a_matrix_of_one_machine_loads_nothing_of_a_cluster() -> None:
+    script = "import sys; from pipeline.matrix import command, inside; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "pipeline.matrix.pool" in loaded
+    assert not loaded & {"dask", "distributed"}
 
 
 @pytest.mark.parametrize("forbidden", [False, True])

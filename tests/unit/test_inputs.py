@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import commands
+from pipeline.commands.building import write_bundle
 from pipeline.errors import BadInput
 from pipeline.inputs import FilesInput, ScenarioInput, Target, scenarios, unknown
 from pipeline.scenario.loader import SHIPPED
@@ -24,7 +24,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def domain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle") / "out"
-    commands._build("rx560", str(folder), (), True)
+    write_bundle("rx560", str(folder), (), True)
     return folder / "libvirt/win10.xml"
 
 

@@ -237,6 +237,8 @@ def test_base_tasks_ask_for_nothing_of_the_lab(machine: Machine, task: str) -> N
     ("args", "expected"),
     [
         (["verify", "a.yaml"], "mtools"),
+        (["matrix", "--scenario", "rx560"], "mtools"),
+        (["worker", "--scheduler", "tcp://host:8786"], "mtools"),
         (["test"], "mtools"),
         (["bench"], "mtools virtinst"),
         (["lint", "a.yaml", "verify", "a.yaml"], "mtools"),

@@ -16,6 +16,7 @@ from pipeline.errors import ExitCode, LabFault
 from pipeline.lab.accel import Accelerator
 from pipeline.lab.apply import Applied
 from pipeline.lab.domain import for_lab
+from pipeline.lab.emulator import Emulator
 from pipeline.lab.functions import stage
 from pipeline.lab.functions.medium import Linux
 from pipeline.lab.functions.tested import under_test
@@ -82,7 +83,7 @@ class Lab:
         self.put(run.apply, "apply", self.apply)
         self.put(run.host, "prepare", self.prepare)
         self.put(run.host, "boot", self.boot)
-        self.put(run.guest, "warm_up", lambda _: None)
+        self.put(run.guest, "warm_up", lambda *_: None)
         self.put(run.guest, "run_guest", self.run_guest)
         backend = SimpleNamespace(client=None)
         self.put(run.testinfra, "get_host", lambda _: SimpleNamespace(backend=backend))
@@ -371,6 +372,44 @@ def test_a_host_that_does_not_is_not(lab: Lab) -> None:
     lab.put(run.guest, "run_guest", run_guest)
     assert "display manager" not in {one.part for one in lab.verify().stand_ins}
     assert watched == [None]
+
+
+def test_a_release_under_test_runs_the_guest_and_is_looked_at(lab: Lab) -> None:
+    seen: dict[str, object] = {}
+    emulator = Emulator(
+        version="11.1", disk=Path("/d.ext4"), code="/opt/qemu/C.fd", variables="/opt/qemu/V.fd"
+    )
+
+    def script(_: object) -> str:
+        return "echo"
+
+    def look(*_: object) -> None:
+        pass
+
+    def prepare(*_: object, script: object, **__: object) -> SimpleNamespace:
+        seen["script"] = script
+        return lab.prepare()
+
+    @contextlib.contextmanager
+    def boot(*_: object, more: object, **__: object) -> Iterator[SimpleNamespace]:
+        seen["more"] = more
+        with lab.boot() as host:
+            yield host
+
+    def run_guest(_plan: object, domain, *_: object, look: object, **__: object) -> GuestRun:
+        seen["look"], seen["replaced"] = look, domain.replacements
+        return GuestRun(checks=results(GUEST), logs={}, versions={})
+
+    lab.put(run.host, "prepare", prepare)
+    lab.put(run.host, "boot", boot)
+    lab.put(run.guest, "warm_up", lambda _, emulator: seen.update(warmed=emulator))
+    lab.put(run.guest, "run_guest", run_guest)
+    verdict = lab.verify(under_test=run.UnderTest(emulator=emulator, script=script, look=look))
+    assert verdict.outcome is Outcome.HELD
+    replaced = seen.pop("replaced")
+    assert seen == {"script": script, "more": emulator.arguments, "look": look, "warmed": emulator}
+    assert any("QEMU 11.1 is under test" in line for line in replaced)  # type: ignore[attr-defined]
+    assert verdict.replacements == replaced
 
 
 def test_the_functions_are_tested_in_the_guest_where_that_is_asked_for(

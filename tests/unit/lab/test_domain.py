@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
+from pipeline.errors import BadInput
 from pipeline.lab.domain import MEMORY, Medium, assigned_buses, for_lab, media, root_ports
+from pipeline.lab.emulator import Emulator
 from pipeline.plan import resolve
 from pipeline.render import Inputs, render
 from pipeline.render.bundle import domain_path
@@ -146,3 +148,33 @@ def test_a_hostdev_behind_the_second_port_in_the_order_of_addresses() -> None:
     card = "<hostdev><source><address bus='0x07'/></source><address type='pci' bus='0x01'/></hostdev>"
     assert assigned_buses(f"<domain><devices>{ports}{card}</devices></domain>".encode()) == (2,)
     assert assigned_buses(f"<domain><devices>{ports}</devices></domain>".encode()) == ()
+
+
+EMULATOR = Emulator(
+    version="11.1", disk=Path("/cache/tree.ext4"), code="/opt/qemu/CODE.fd", variables="/opt/qemu/VARS.fd"
+)
+
+
+def test_a_release_under_test_brings_its_emulator_and_its_firmware_and_changes_nothing_else() -> None:
+    plain, tested = for_lab(RX560, accelerator="tcg"), for_lab(RX560, accelerator="tcg", emulator=EMULATOR)
+    before, after = elements(plain.xml), elements(tested.xml)
+    assert len(before) == len(after)
+    changed = {new[0]: new[2:4] for old, new in zip(before, after, strict=True) if old != new}
+    nvram = etree.fromstring(RX560).find("os/nvram")
+    assert nvram is not None
+    assert changed == {
+        "/domain/os/loader": ({"readonly": "yes", "type": "pflash"}, "/opt/qemu/CODE.fd"),
+        "/domain/os/nvram": ({"template": "/opt/qemu/VARS.fd"}, nvram.text),
+        "/domain/devices/emulator": ({}, "/opt/qemu-system-x86_64"),
+    }
+    assert len(tested.replacements) == len(plain.replacements) + 3
+
+
+@pytest.mark.parametrize("gone", ["devices/emulator", "os/loader"])
+def test_a_domain_that_leaves_them_to_libvirt_cannot_be_put_under_test(gone: str) -> None:
+    root = etree.fromstring(RX560)
+    element = root.find(gone)
+    assert element is not None
+    element.getparent().remove(element)
+    with pytest.raises(BadInput, match=gone.rpartition("/")[2]):
+        for_lab(etree.tostring(root), accelerator="tcg", emulator=EMULATOR)

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from pipeline.errors import LabFault
 from pipeline.lab.domain import LabDomain
+from pipeline.lab.emulator import Emulator
 from pipeline.lab.functions.tested import under_test
 from pipeline.lab.guest import run_guest, warm_up
 from pipeline.lab.shape import LEFT_FOR_THE_GUEST
@@ -22,6 +24,7 @@ from tests.function_texts import WELL as WELL_TOLD
 PLAN = resolve(read("rx560"))
 WANTED = [one.id for one in PLAN.expectations if one.stage is Stage.GUEST]
 DOMAIN = LabDomain(xml=b"<domain/>", replacements=())
+EMULATOR = Emulator(version="11.1", disk=Path("/d"), code="/opt/qemu/C.fd", variables="/opt/qemu/V.fd")
 
 
 def function(bus: int, number: int, ids: str) -> str:
@@ -288,6 +291,52 @@ def test_a_hook_that_refuses_leaves_nothing_to_look_at() -> None:
     assert list(failed(checks)) == ["domain-started[win10]"]
     assert "the card is in use: sway" in failed(checks)["domain-started[win10]"]
     assert checks["given-back[02:00.0]"].outcome is Outcome.SKIPPED
+
+
+def test_a_guest_is_looked_at_while_it_runs_and_ended_then() -> None:
+    shell = Shell(state="running")
+    seen: list[tuple[str, bool, list[str]]] = []
+
+    def look(host, name: str, serial: str) -> None:
+        seen.append((name, "DRYBOOT-END" in serial, [*host.commands]))
+
+    found = run_guest(PLAN, DOMAIN, shell, accelerator="tcg", progress=lambda _: None, look=look)
+    [(name, told, before)] = seen
+    assert (name, told) == ("win10", True)
+    assert not any("destroy" in command for command in before)
+    assert shell.commands.count("virsh destroy win10") == 1
+    assert {one.outcome for one in found.checks} == {Outcome.HELD}
+
+
+def test_a_guest_that_has_not_told_all_is_not_looked_at() -> None:
+    shell = Shell(serial=HEAD + CARD)
+
+    def look(*_: object) -> None:
+        raise AssertionError
+
+    found = run_guest(PLAN, DOMAIN, shell, accelerator="tcg", progress=lambda _: None, look=look)
+    assert Outcome.FAILED in {one.outcome for one in found.checks}
+
+
+def test_a_release_under_test_is_put_in_place_and_probed() -> None:
+    version = Done(status=0, out="QEMU emulator version 11.1.3 (Debian)\n", err="")
+    shell = Shell()
+    shell.run = lambda command, **_: shell.commands.append(command) or version  # type: ignore[method-assign,assignment,func-returns-value]
+    warm_up(shell, EMULATOR)
+    assert "mount -o ro LABEL=dryboot-qemu /opt/qemu" in shell.commands[0]
+    assert "--emulatorbin /opt/qemu-system-x86_64" in shell.commands[1]
+    assert b"exec /opt/qemu/usr/lib" in shell.files["/opt/qemu-system-x86_64"]
+
+
+@pytest.mark.parametrize(
+    "done",
+    [Done(status=32, out="", err="mount: no such device"), Done(status=0, out="QEMU version 10.0", err="")],
+)
+def test_a_release_that_is_not_there_is_a_lab_fault(done: Done) -> None:
+    shell = Shell()
+    shell.run = lambda command, **_: done  # type: ignore[method-assign]
+    with pytest.raises(LabFault, match="QEMU"):
+        warm_up(shell, EMULATOR)
 
 
 FUNCTIONS = with_functions(PLAN)

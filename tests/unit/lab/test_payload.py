@@ -179,6 +179,15 @@ def test_the_boot_medium_holds_shell_and_script(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("mformat"), reason="mtools are not installed")
+def test_the_boot_medium_can_hold_another_script(tmp_path: Path) -> None:
+    shell, fat = tmp_path / "Shell.efi", tmp_path / "payload.fat"
+    shell.write_bytes(b"MZ")
+    payload.fat_image(shell, [(1, 0)], fat, startup_script=lambda ports: f"echo {len(ports)}\r\n")
+    assert b"echo 1\r\n" in fat.read_bytes()
+    assert payload.BEGIN.encode() not in fat.read_bytes()
+
+
+@pytest.mark.skipif(not shutil.which("mformat"), reason="mtools are not installed")
 def test_a_shell_that_does_not_fit_is_a_lab_fault(tmp_path: Path) -> None:
     shell = tmp_path / "Shell.efi"
     shell.write_bytes(bytes(4 << 20))

@@ -129,6 +129,9 @@ def tree(path: Path) -> Path:
         file.parent.mkdir(parents=True)
         file.write_text(name)
         digests[name] = hashlib.sha256(name.encode()).hexdigest()
+    loader = found / "root/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
+    (loader.parent / "qemu").mkdir(parents=True)
+    loader.touch()
     (found / "lock.json").write_text(json.dumps({"version": "11.1", "files": digests, "packages": []}))
     return found
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline import bench_device, scenario
+from pipeline import scenario
+from pipeline.bench import device
 from pipeline.lab import board
 from pipeline.lab.machine import hardware
 from pipeline.plan import resolve
@@ -11,7 +12,7 @@ from pipeline.plan import resolve
 def test_the_floor_is_the_same_machine_but_for_the_emulated_functions() -> None:
     layout = board.lay_out(resolve(scenario.read("rx560")))
     full = hardware(layout, accelerator="tcg", cpu_vendor="amd")
-    bare = [*bench_device.without_functions(full)]
+    bare = [*device.without_functions(full)]
     functions = [text for text in full if "vfio-user-pci" in text]
     assert len(functions) == len(layout.emulated) == 2
     assert not any("vfio-user-pci" in text for text in bare)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from pipeline import scenario as scenarios
+from pipeline.bench.pair import Pair, paired
 from pipeline.errors import LabFault
 from pipeline.lab import accel, board, cache, kernel_proof, meter, toolchain
 from pipeline.lab.device.client import measure_config_reads, measure_echo_floor
@@ -15,7 +16,6 @@ from pipeline.lab.image import debian
 from pipeline.lab.machine import hardware
 from pipeline.lab.run_directory import run_directory
 from pipeline.lab.servers import device_server
-from pipeline.pair import Pair, paired
 from pipeline.plan import resolve
 
 # Accesses a second that are asked for.

@@ -1,4 +1,4 @@
-"""Measures in pairs: what Dryboot takes against a floor, alternating in the same run."""
+"""What the task `bench` does: every pair, in a table."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import bench_device
 from pipeline import scenario as scenarios
+from pipeline.bench import device, matrix
+from pipeline.bench.pair import Pair, paired
 from pipeline.errors import ExitCode, LabFault
 from pipeline.lab import accel, board, cache, kernel_proof, toolchain
 from pipeline.lab.image import debian
 from pipeline.lab.machine import hardware
 from pipeline.lab.run_directory import run_directory
 from pipeline.lab.servers import device_server
-from pipeline.pair import Pair, paired
 from pipeline.plan import resolve
 from pipeline.render import Inputs, render
 from pipeline.verdict import Listener
 from pipeline.verify import verify
 
-_CHECKOUT = Path(__file__).resolve().parent.parent
+_CHECKOUT = Path(__file__).resolve().parent.parent.parent
 _BUILD_REPEATS = 5
 
 
@@ -58,7 +58,8 @@ def _pairs(runs: int, scenario: str) -> Sequence[Pair]:
         )
     pairs.append(_lint_pair(scenario, max(runs, _BUILD_REPEATS)))
     pairs += _host_pairs(scenario, runs)
-    pairs += bench_device.pairs(scenario, max(runs, _BUILD_REPEATS))
+    pairs += device.pairs(scenario, max(runs, _BUILD_REPEATS))
+    pairs.append(matrix.pair(scenario, runs))
     return pairs
 
 

@@ -1,0 +1,34 @@
+"""The task `faults`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pipeline.commands.places import base
+from pipeline.errors import BadInput, ExitCode
+
+
+def faults(
+    lint: bool, boot: bool, only: Iterable[str], jobs: int, output: str, report: str, accelerator: str
+) -> ExitCode:
+    """Lint and boot the catalogue of faults; fails where one is not caught as its file states."""
+    from rich.console import Console
+
+    from pipeline.faults import command
+
+    if not lint and not boot:
+        lint = boot = True
+    if not 0 <= jobs <= 64:
+        raise BadInput(f"cannot boot {jobs} faults at once", hint="--jobs 2")
+    if accelerator not in {"", "kvm", "tcg"}:
+        raise BadInput(f"there is no accelerator {accelerator!r}", hint="--accel kvm or --accel tcg")
+    return command.run(
+        Console(),
+        lint=lint,
+        boot=boot,
+        only=tuple(only),
+        workers=jobs,
+        output=base() / (output or "build/faults"),
+        target=base() / report if report else None,
+        options=("--accel", accelerator) if accelerator else (),
+    )

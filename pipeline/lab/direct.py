@@ -1,0 +1,251 @@
+"""The fast lane: the domain boots once at L0, on any QEMU release and machine type, and is looked at.
+
+There is no host under test in it, so nothing is said of vfio-pci; the assigned functions are the same emulated ones,
+where the release can have them. The payload waits at its end, so that the running machine can be looked at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pipeline.errors import LabFault
+from pipeline.fingerprint.sighting import Sighting
+from pipeline.lab import argv, board, cache, domain, payload, sighting, toolchain, translator
+from pipeline.lab import line as lines
+from pipeline.lab.argv import Direct
+from pipeline.lab.direct_checks import DirectCheck, compare, refused
+from pipeline.lab.direct_domain import CODE, VARIABLES, Medium
+from pipeline.lab.line import Line
+from pipeline.lab.process import tail
+from pipeline.lab.releases import Release
+from pipeline.lab.run_directory import RunDirectory, run_directory
+from pipeline.lab.servers import device_server
+from pipeline.lab.vm import Machine, Refused, machine
+from pipeline.pci import Address
+from pipeline.plan.model import Plan
+
+DEADLINE = 120.0
+_NAME = "cell"
+# A pipe holds 64 KiB (pipe(7)), far more than is said. Where a back end lets QEMU wait, as a socket of 1-byte messages
+# soon does, the firmware's serial driver gives up after a while, and what it was to say is lost (ran; edk2
+# MdeModulePkg/Bus/Pci/PciSioSerialDxe/SerialIo.c SerialWrite()).
+_LINE = "line"
+_CONSOLE_LINES = 25
+# What the shell says before it runs startup.nsh: any key but Escape ends its wait of 5 s (edk2
+# ShellPkg/Application/Shell/Shell.c DoStartupScript()).
+_WAITS = b" to skip "
+# What OVMF says when it has nothing to boot (MdeModulePkg/Universal/BdsDxe).
+_GAVE_UP = (b"No bootable option or device was found", b"Press any key to enter the Boot Manager Menu")
+# The first sign of each phase on the serial line.
+_PHASES = {
+    "boot loader": b"BdsDxe: starting",
+    "shell": b"UEFI Interactive Shell",
+    "payload": payload.BEGIN.encode(),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DirectRun:
+    """What came of one boot. `times` in seconds from QEMU's start; `preparing`, `looking`, `ending` are lengths.
+
+    `sighting` is None where it did not come so far; `console` is the end of what was said where a check failed.
+    """
+
+    checks: tuple[DirectCheck, ...]
+    sighting: Sighting | None = None
+    times: Mapping[str, float] = field(default_factory=dict)
+    stand_ins: tuple[str, ...] = ()
+    console: str = ""
+
+    @property
+    def held(self) -> bool:
+        """Whether every check held."""
+        return all(check.held for check in self.checks)
+
+
+def boot(
+    plan: Plan,
+    xml: bytes,
+    release: Release,
+    machine_type: str,
+    *,
+    deadline: float = DEADLINE,
+    accelerator: str = "tcg",
+    progress: Callable[[str], None] = lambda _: None,
+) -> DirectRun:
+    """Boot the domain `xml` of `plan` on `release` with `machine_type`, within `deadline` seconds, and look at it.
+
+    What libvirt or QEMU refuses is a failed check. Raises LabFault, with the console's end, where QEMU dies on the
+    way, or where nothing is said of it by then.
+    """
+    started = time.monotonic()
+    name = versioned(machine_type, release)
+    names = {function.address: board.socket_name(function) for function in plan.passed}
+    emulated = {spec.name: spec for spec in board.lay_out(plan).emulated}
+    sockets = {address: f"{one}.sock" for address, one in names.items() if one in emulated}
+    try:
+        direct = argv.direct(
+            xml, release, machine=name, sockets=sockets, accelerator=accelerator, progress=progress
+        )
+    except translator.Refused as error:
+        return DirectRun(checks=refused(error.message))
+    stand_ins = (*direct.domain.replacements, f"QEMU: {release.qemu.origin}")
+    with contextlib.ExitStack() as stack:
+        run = stack.enter_context(run_directory(cache.runs()))
+        served = [
+            emulated[names[place.source]] for place in direct.domain.places if _is_there(direct, place.source)
+        ]
+        put_files(xml, direct, release, run, progress)
+        if served:
+            stack.enter_context(device_server(served, run=run))
+        times = {"preparing": time.monotonic() - started}
+        try:
+            return _watched(plan, name, direct, release, run, deadline, times, stand_ins)
+        except Refused as error:
+            console = tail(run.path / f"{_NAME}.log", _CONSOLE_LINES)
+            return DirectRun(checks=refused(error.message), times=times, stand_ins=stand_ins, console=console)
+
+
+def versioned(machine_type: str, release: Release) -> str:
+    """The machine type that an alias such as `q35` means on `release`; any other name stays."""
+    return next((one.name for one in release.machines() if one.alias == machine_type), machine_type)
+
+
+def _is_there(direct: Direct, source: Address) -> bool:
+    devices = {str(device["id"]) for device in direct.domain.devices}
+    return f"fn-{source.bus:02x}-{source.device:02x}-{source.function:x}" in devices
+
+
+def put_files(
+    xml: bytes, direct: Direct, release: Release, run: RunDirectory, progress: Callable[[str], None]
+) -> None:
+    """Put the firmware and the media of a domain at L0 into the run's directory."""
+    (run.path / CODE).symlink_to(release.firmware.plain.code.resolve())
+    shutil.copyfile(release.firmware.plain.variables, run.path / VARIABLES)
+    for medium in direct.domain.media:
+        target = run.path / medium.name
+        if medium.payload:
+            target.symlink_to(_payload(medium, domain.root_ports(xml), progress))
+        else:
+            target.write_bytes(bytes(1 << 20))
+
+
+def _payload(medium: Medium, ports: tuple[tuple[int, int], ...], progress: Callable[[str], None]) -> Path:
+    """The payload as a disk or a CD; it is the same for every cell of a domain."""
+    shell = toolchain.efi_shell(progress)
+    script = sighting.script(ports)
+
+    def make(fresh: Path) -> None:
+        payload.fat_image(shell, ports, fresh / "disk", startup_script=sighting.script)
+        if medium.cdrom:
+            payload.boot_iso(fresh / "disk", fresh / "cd")
+
+    key = cache.key("payload", 1, script, medium.cdrom, shell.read_bytes())
+    return cache.prepared("payloads", key, make) / ("cd" if medium.cdrom else "disk")
+
+
+def _watched(
+    plan: Plan,
+    machine_type: str,
+    direct: Direct,
+    release: Release,
+    run: RunDirectory,
+    deadline: float,
+    times: dict[str, float],
+    stand_ins: tuple[str, ...],
+) -> DirectRun:
+    log = run.path / f"{_NAME}-serial.log"
+    with lines.line(run, f"{_NAME}-line") as line:
+        backend = f"{line.backend},id={argv.SERIAL_CHARDEV},logfile={log.name},logappend=off"
+        began = time.monotonic()
+        with machine(
+            release.qemu,
+            ["-chardev", backend, *direct.arguments],
+            run=run,
+            name=_NAME,
+            what=f"the cell {release.name} {machine_type}",
+            own_line=True,
+        ) as guest:
+            times["QEMU"] = time.monotonic() - began
+            try:
+                said, through = _listen(line, guest, began, deadline, times)
+            except LabFault as error:
+                said_last = tail(log, _CONSOLE_LINES)
+                raise LabFault(f"{error.message}\n{said_last}".rstrip()) from error
+            looked = time.monotonic()
+            seen = sighting.collect(guest, said) if through else None
+            ended = time.monotonic()
+            times["looking"] = ended - looked
+        times["ending"] = time.monotonic() - ended
+    checks = tuple(compare(plan, machine_type, direct.domain, payload.read(said), through=through))
+    held = all(check.held for check in checks)
+    return DirectRun(
+        checks=checks,
+        sighting=replace(seen, times=dict(times)) if seen else None,
+        times=times,
+        stand_ins=stand_ins,
+        console="" if held else "\n".join(payload.clean(one) for one in said.splitlines()[-_CONSOLE_LINES:]),
+    )
+
+
+def _listen(
+    line: Line, guest: Machine, began: float, deadline: float, times: dict[str, float]
+) -> tuple[str, bool]:
+    """What the serial line says up to the payload's end, and whether that came (else the firmware gave up).
+
+    Raises LabFault where QEMU ends, or nothing of both has come `deadline` seconds after `began`.
+    """
+    said, answered = bytearray(), False
+    for part in _parts(line, guest, began + deadline):
+        said += part
+        now = time.monotonic() - began
+        times.setdefault("first word", now)
+        for phase, sign in _PHASES.items():
+            if phase not in times and sign in said:
+                times[phase] = now
+        if not answered and _WAITS in said:
+            line.write(b"\r")
+            answered = True
+        if (whole := up_to_the_end(said)) is not None:
+            times["payload's end"] = now
+            return whole, True
+        if any(sign in said for sign in _GAVE_UP):
+            return said.decode(errors="replace"), False
+    raise LabFault(f"the guest has not come to its end in {deadline:g} s")
+
+
+def up_to_the_end(said: bytes | bytearray) -> str | None:
+    """What was said up to the payload's end, which begins a line; None before that has come.
+
+    What comes after it (the shell's prompt) comes sooner or later, so two boots would not say the same.
+    """
+    if payload.END.encode() not in said:
+        return None
+    lines = said.decode(errors="replace").splitlines()
+    for number, line in enumerate(lines):
+        if payload.clean(line).startswith(payload.END):
+            return "\n".join([*lines[:number], payload.END]) + "\n"
+    return None
+
+
+def _parts(line: Line, guest: Machine, until: float) -> Iterator[bytes]:
+    """What comes over the line until then. Raises LabFault where QEMU ends."""
+    while (left := until - time.monotonic()) > 0:
+        ready, _, _ = select.select([line], [], [], min(left, 1.0))
+        if not ready:
+            guest.check()
+            continue
+        part = line.read()
+        if part:
+            yield part
+        else:
+            with contextlib.suppress(Exception):
+                guest.process.wait(timeout=5)
+            guest.check()
+            raise LabFault("QEMU has closed the guest's serial line")

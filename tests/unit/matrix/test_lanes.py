@@ -1,0 +1,114 @@
+"""The fast lane: what the lab's boot at L0 says, as a result; the boot is played."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pipeline.errors import BadInput, LabFault
+from pipeline.fingerprint.sighting import Sighting
+from pipeline.lab import direct, releases
+from pipeline.lab.abilities import MachineType
+from pipeline.lab.direct import DirectRun
+from pipeline.lab.direct_checks import DirectCheck
+from pipeline.matrix.job import Job
+from pipeline.matrix.lanes import Fast
+from pipeline.matrix.result import CellCheck, Ended
+from pipeline.scenario.loader import SHIPPED
+from tests.unit.matrix.conftest import job
+
+HELD = DirectCheck(name="booted", held=True, observed="the payload ran to its end")
+FAILED = DirectCheck(name="firmware", held=False, observed="nothing")
+MACHINES = (MachineType(name="pc-q35-9.2", deprecated=False, alias="q35", compat={"mch.x": "1"}),)
+
+
+class Boot:
+    """direct.boot, played."""
+
+    def __init__(self, *checks: DirectCheck, sighting: Sighting | None = None) -> None:
+        self._run = DirectRun(
+            checks=checks, sighting=sighting, times={"shell": 1.234}, stand_ins=("a",), console="tail"
+        )
+        self.asked: dict[str, Any] = {}
+
+    def __call__(self, plan: Any, xml: bytes, release: Any, machine: str, **more: Any) -> DirectRun:
+        self.asked = {"plan": plan, "xml": xml, "release": release.name, "machine": machine, **more}
+        return self._run
+
+
+@pytest.fixture(autouse=True)
+def stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(names: list[str], progress: Any) -> tuple[Any, ...]:
+        return tuple(
+            SimpleNamespace(name=name, digest=f"digest of {name}", machines=lambda: MACHINES)
+            for name in names
+        )
+
+    monkeypatch.setattr(releases, "find", find)
+
+
+def of(version: str = "9.2", **more: Any) -> Job:
+    return job(version, scenario=(SHIPPED / "rx560.yaml").read_text(), **more)
+
+
+@pytest.mark.parametrize(
+    ("checks", "ended"), [((HELD,), Ended.HELD), ((HELD, FAILED), Ended.FAILED), ((FAILED,), Ended.FAILED)]
+)
+def test_a_boot_becomes_a_result(
+    monkeypatch: pytest.MonkeyPatch, checks: tuple[DirectCheck, ...], ended: Ended
+) -> None:
+    boot = Boot(*checks)
+    monkeypatch.setattr(direct, "boot", boot)
+    one = of(settings=("guest.memory=4 GiB",), deadline=100)
+    result = Fast().run(one)
+    assert (result.cell, result.ended, result.fingerprint) == (one.cell, ended, None)
+    assert result.checks == tuple(
+        CellCheck(name=each.name, held=each.held, observed=each.observed) for each in checks
+    )
+    assert (result.times, result.stand_ins, result.console) == ({"shell": 1.23}, ("a",), "tail")
+    assert result.compat == {"mch.x": "1"}
+    assert (boot.asked["release"], boot.asked["machine"], boot.asked["accelerator"]) == (
+        "10.0",
+        "pc-q35-9.2",
+        "tcg",
+    )
+    assert boot.asked["plan"].guest.memory == 4 << 30
+    assert b"pc-q35-9.2" in boot.asked["xml"]
+    # Before the pool ends its process.
+    assert boot.asked["deadline"] < 100
+
+
+def test_an_accelerator_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    boot = Boot(HELD)
+    monkeypatch.setattr(direct, "boot", boot)
+    Fast().run(of(accelerator="kvm"))
+    assert boot.asked["accelerator"] == "kvm"
+
+
+def test_what_was_seen_becomes_a_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    boot = Boot(HELD, sighting=Sighting(qmp={}, hmp={}, serial=""))
+    monkeypatch.setattr(direct, "boot", boot)
+    assert Fast().run(of()).fingerprint is not None
+
+
+def test_compat_of_a_type_that_tells_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(direct, "boot", Boot(HELD))
+    assert Fast().run(of("9.1")).compat is None
+
+
+def test_it_needs_the_release() -> None:
+    assert list(Fast().needs("11.1").values()) == ["digest of 11.1"]
+
+
+def test_faults_are_raised(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def dies(*_: Any, **__: Any) -> DirectRun:
+        raise LabFault("QEMU has ended")
+
+    monkeypatch.setattr(direct, "boot", dies)
+    with pytest.raises(LabFault, match="QEMU has ended"):
+        Fast().run(of())
+    with pytest.raises(BadInput):
+        Fast().run(job(scenario="schema: 2\n"))
