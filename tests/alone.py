@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.lab import payload, toolchain
@@ -51,24 +51,17 @@ def as_tested(spec: FunctionSpec) -> Tested:
     return Tested(vendor=spec.vendor_id, device=spec.device_id, function=0, bar=_PLACE[0], offset=_PLACE[1])
 
 
-def _same(text: str) -> str:
-    return text
-
-
-def boot(
-    specs: Sequence[FunctionSpec],
-    run: RunDirectory,
-    *,
-    seconds: float = 150,
-    change: Callable[[str], str] = _same,
-) -> str:
-    """Run it to its power-off; what it said. `change` is done to the UEFI shell's script."""
+def boot(specs: Sequence[FunctionSpec], run: RunDirectory, *, seconds: float = 150) -> str:
+    """Run it to its power-off; what it said."""
     qemu = toolchain.find(print)
     code, variables = toolchain.firmware(print)
     shutil.copyfile(variables, run.path / "vars.fd")
     ports = [(16 + number, 0) for number in range(len(specs))]
     linux = medium.Linux(tree=tree.tree(print), functions=tuple(map(as_tested, specs)), patience=4.0)
-    medium.fat_image(toolchain.efi_shell(print), ports, linux, run.path / "disk.fat", change=change)
+    buses = range(1, len(specs) + 1)
+    disk = run.path / "disk.fat"
+    files = medium.boot_files(toolchain.efi_shell(print), ports, buses, linux, disk)
+    medium.write(files | medium.linux_files(linux, disk), disk)
     arguments = [
         *("-machine", "q35,memory-backend=memory,pflash0=code,pflash1=vars"),
         *("-accel", "tcg", "-cpu", "max", "-m", "256M"),

@@ -83,6 +83,24 @@ def root_ports(xml: bytes) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
+def assigned_buses(xml: bytes) -> tuple[int, ...]:
+    """The numbers that firmware gives to the buses with hostdevs on them.
+
+    libvirt's number of a bus is the index of the controller above it; firmware counts the root ports from 1 in the
+    order of their addresses (OVMF, ran).
+    """
+    root = etree.fromstring(xml, _PARSER)
+    above = {}
+    for controller in root.iterfind("devices/controller[@model='pcie-root-port']"):
+        address = controller.find("address")
+        if address is not None and int(address.get("bus", "0"), 0) == 0:
+            place = int(address.get("slot", "0"), 0), int(address.get("function", "0"), 0)
+            above[int(controller.get("index", "0"), 0)] = place
+    order = sorted(above.values())
+    buses = {int(one.get("bus", "0"), 0) for one in root.iterfind("devices/hostdev/address")}
+    return tuple(sorted(order.index(above[bus]) + 1 for bus in buses if bus in above))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Medium:
     """A disk of the domain: path, format, whether it is a CD drive, place in the boot order (0: none)."""

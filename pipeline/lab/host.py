@@ -158,21 +158,25 @@ def _media(
 ) -> dict[str, Put]:
     """Stand-ins at the domain's own paths: the payload for what boots first, empty media for the rest."""
     found: dict[str, Put] = {}
-    for number, one in enumerate(domain.media(domain_xml)):
-        image = run.path / f"medium{number}"
-        if number == 0:
-            disk = run.path / "payload.fat"
-            ports = domain.root_ports(domain_xml)
-            if linux:
-                medium.fat_image(shell_program, ports, linux, disk)
-            else:
-                payload.fat_image(shell_program, ports, disk, startup_script=script)
-            if one.cdrom:
-                payload.boot_iso(disk, image)
-            else:
-                image.write_bytes(disk.read_bytes())
+    media, ports = domain.media(domain_xml), domain.root_ports(domain_xml)
+    for number, one in enumerate(media):
+        image, disk = run.path / f"medium{number}", run.path / f"medium{number}.fat"
+        files: dict[str, Path] = {}
+        if linux and number == 0:
+            buses = domain.assigned_buses(domain_xml)
+            files |= medium.boot_files(shell_program, ports, buses, linux, disk)
+        if linux and number == medium.place(media):
+            files |= medium.linux_files(linux, disk)
+        if files:
+            medium.write(files, disk)
+        elif number == 0:
+            payload.fat_image(shell_program, ports, disk, startup_script=script)
         else:
-            image.write_bytes(bytes(1 << 20))
+            disk.write_bytes(bytes(1 << 20))
+        if number == 0 and one.cdrom:
+            payload.boot_iso(disk, image)
+        else:
+            disk.rename(image)
         if one.format != "raw":
             converted = image.with_suffix(f".{one.format}")
             _qemu_img(qemu, ["convert", "-f", "raw", "-O", one.format, str(image), str(converted)])

@@ -87,24 +87,13 @@ def test_a_bar_that_is_stuck_fails(together: dict[str, Judged]) -> None:
     assert set(found) == {Check.FUNCTION_BAR, Check.FUNCTION_RESET}
 
 
-def test_a_device_that_does_not_come_back_is_missed_after_the_reboot(together: dict[str, Judged]) -> None:
+def test_a_device_that_does_not_come_back_is_seen_at_its_reset_and_after_the_reboot(
+    together: dict[str, Judged],
+) -> None:
     found = failed(together[LOST_AFTER_RESET])
+    assert set(found) == {Check.FUNCTION_RESET, Check.FUNCTION_REBOOT}
+    assert found[Check.FUNCTION_RESET] == "did not come back after its reset: its ids read 0xffffffff"
     assert found[Check.FUNCTION_REBOOT].startswith("did not come back after its reset")
-    assert found[Check.FUNCTION_RESET] == "Linux does not see the function"
-
-
-def test_a_device_that_does_not_come_back_is_seen_in_linux_too(tmp_path: Path) -> None:
-    """Without the reboot, so that the reset that Linux asks for is the first."""
-    with run_directory(tmp_path) as run:
-        specs = [alone.card(0, LOST_AFTER_RESET)]
-        text = alone.boot(specs, run, change=lambda script: f"set dryboot 1\r\n{script}")
-    assert report.read(text).complete, text[-3000:]
-    found = judged(text, 0, LOST_AFTER_RESET)
-    assert found[Check.FUNCTION_MSI][0] is Outcome.HELD
-    assert found[Check.FUNCTION_RESET] == (
-        Outcome.FAILED,
-        "did not come back after its reset: its ids read 0xffffffff",
-    )
 
 
 def test_through_a_host_the_function_that_works_holds_and_the_broken_one_beside_it_fails(

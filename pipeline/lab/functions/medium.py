@@ -1,51 +1,58 @@
-"""The disk that L2 boots for the function tests: the UEFI shell with its script, kernel and initramfs."""
+"""The disks of L2 for the function tests: the UEFI shell with its script, kernel and initramfs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.lab import fat
+from pipeline.lab.domain import Medium
 from pipeline.lab.functions import initramfs, script
 from pipeline.lab.functions.tested import Tested
 from pipeline.lab.functions.tree import GuestTree
 
-# For the shell, the script, and what FAT itself takes.
-_ROOM = 3 << 20
+# What FAT itself takes, and more.
+_ROOM = 2 << 20
+_MIB = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Linux:
-    """What the disk gets besides the shell. `patience` in seconds: how long any answer of a function may take."""
+    """What the guest gets besides the shell. `patience` in seconds: how long any answer of a function may take."""
 
     tree: GuestTree
     functions: tuple[Tested, ...]
     patience: float
 
 
-def _same(text: str) -> str:
-    return text
-
-
-def fat_image(
-    shell: Path,
-    ports: Sequence[tuple[int, int]],
-    linux: Linux,
-    target: Path,
-    *,
-    change: Callable[[str], str] = _same,
-) -> None:
-    """Write the disk to `target`; its parts are made beside it. `change` is done to the script. Raises LabFault."""
-    startup, initrd = target.with_suffix(".nsh"), target.with_suffix(".initrd")
+def boot_files(
+    shell: Path, ports: Sequence[tuple[int, int]], buses: Sequence[int], linux: Linux, beside: Path
+) -> dict[str, Path]:
+    """Shell and script by their paths on the disk; what is made for it is made beside `beside`."""
+    startup = beside.with_suffix(".nsh")
     numbers = [one.function for one in linux.functions]
-    startup.write_text(change(script.script(ports, numbers)), newline="")
+    startup.write_text(script.script(ports, buses, numbers), newline="")
+    return {"EFI/BOOT/BOOTX64.EFI": shell, "startup.nsh": startup}
+
+
+def linux_files(linux: Linux, beside: Path) -> dict[str, Path]:
+    """Kernel and initramfs by their paths on a disk: it may be another one than the shell's."""
+    initrd = beside.with_suffix(".initrd")
     initramfs.write(linux.tree.root, linux.functions, initrd, patience=linux.patience)
-    files = {
-        "EFI/BOOT/BOOTX64.EFI": shell,
-        "startup.nsh": startup,
-        script.KERNEL: linux.tree.kernel,
-        script.INITRAMFS: initrd,
-    }
+    return {script.KERNEL: linux.tree.kernel, script.INITRAMFS: initrd}
+
+
+def place(media: Sequence[Medium]) -> int:
+    """The number of the disk that kernel and initramfs go to: the first that is no CD drive, else the first.
+
+    Firmware reads a CD in an emulated SATA drive by 2 KiB at a time, which takes a minute and more where every
+    processor is emulated (QEMU hw/ide/atapi.c ide_atapi_cmd_reply_end(); ran).
+    """
+    return next((number for number, one in enumerate(media) if not one.cdrom), 0)
+
+
+def write(files: Mapping[str, Path], target: Path) -> None:
+    """Make the disk. Raises LabFault."""
     size = sum(source.stat().st_size for source in files.values()) + _ROOM
-    fat.make(target, files, size=-(-size // (1 << 20)) << 20)
+    fat.make(target, files, size=-(-size // _MIB) * _MIB)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from pipeline.errors import BadInput
-from pipeline.lab.domain import MEMORY, Medium, for_lab, media, root_ports
+from pipeline.lab.domain import MEMORY, Medium, assigned_buses, for_lab, media, root_ports
 from pipeline.lab.emulator import Emulator
 from pipeline.plan import resolve
 from pipeline.render import Inputs, render
@@ -132,6 +132,22 @@ def test_entities_are_not_read(tmp_path: Path) -> None:
     secret.write_text("tell")
     xml = f"<!DOCTYPE d [<!ENTITY e SYSTEM 'file://{secret}'>]><domain type='kvm'><name>&e;</name></domain>"
     assert b"tell" not in for_lab(xml.encode(), accelerator="tcg").xml
+
+
+def test_the_buses_with_hostdevs_are_numbered_as_firmware_does() -> None:
+    assert assigned_buses(RX560) == (1,)
+
+
+def test_a_hostdev_behind_the_second_port_in_the_order_of_addresses() -> None:
+    """The controller with the lower index may have the higher address."""
+    ports = "".join(
+        f"<controller type='pci' index='{index}' model='pcie-root-port'>"
+        f"<address type='pci' bus='0x00' slot='{slot:#x}' function='0x0'/></controller>"
+        for index, slot in ((1, 9), (2, 3))
+    )
+    card = "<hostdev><source><address bus='0x07'/></source><address type='pci' bus='0x01'/></hostdev>"
+    assert assigned_buses(f"<domain><devices>{ports}{card}</devices></domain>".encode()) == (2,)
+    assert assigned_buses(f"<domain><devices>{ports}</devices></domain>".encode()) == ()
 
 
 EMULATOR = Emulator(

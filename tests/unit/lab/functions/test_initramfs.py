@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.errors import LabFault
 from pipeline.lab.device import registers
 from pipeline.lab.functions import initramfs, program
 from pipeline.lab.functions.tested import Tested
@@ -32,6 +33,10 @@ def root(tmp_path: Path) -> Path:
         path = tmp_path / "root" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
+    # The loader runs Python, whose byte code is here the source backwards.
+    loader = tmp_path / "root" / LIBRARIES / "ld-linux-x86-64.so.2"
+    loader.write_text("#!/bin/sh\nrev\n")
+    loader.chmod(0o755)
     for name in initramfs.MODULES:
         path = tmp_path / f"root/usr/lib/modules/6.12/kernel/drivers/uio/{name}.ko.xz"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,8 +83,16 @@ def test_the_archive_has_everything_and_is_the_same_each_time(root: Path, tmp_pa
     assert targets[0].read_bytes() == targets[1].read_bytes()
     with targets[0].open("rb") as stream:
         members = archive.contents(stream)
-    assert {"init", "program.py", "dev/console", "proc", "sys", "uio.ko", "uio_pci_generic.ko"} <= set(
+    assert {"init", "program.pyc", "dev/console", "proc", "sys", "uio.ko", "uio_pci_generic.ko"} <= set(
         members
     )
     assert {"bin/busybox", "lib64/ld-linux-x86-64.so.2", "lib/libc.so.6"} <= set(members)
+    assert "usr/lib/python3.13/encodings/utf_8.pyc" in members
+    assert b"yp.8_ftu/sgnidocne" in targets[0].read_bytes()
     assert b"insmod /uio.ko\n/bin/busybox insmod /uio_pci_generic.ko" in targets[0].read_bytes()
+
+
+def test_a_python_that_does_not_compile_is_the_lab_s_fault(root: Path, tmp_path: Path) -> None:
+    (root / LIBRARIES / "ld-linux-x86-64.so.2").write_text("#!/bin/sh\necho no such thing >&2\nexit 1\n")
+    with pytest.raises(LabFault, match="cannot be compiled: no such thing"):
+        initramfs.write(root, [CARD], tmp_path / "a", patience=5.0)
