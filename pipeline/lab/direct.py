@@ -27,7 +27,6 @@ from pipeline.lab.releases import Release
 from pipeline.lab.run_directory import RunDirectory, run_directory
 from pipeline.lab.servers import device_server
 from pipeline.lab.vm import Machine, Refused, machine
-from pipeline.pci import Address
 from pipeline.plan.model import Plan
 
 DEADLINE = 120.0
@@ -40,8 +39,7 @@ _CONSOLE_LINES = 25
 # What the shell says before it runs startup.nsh: any key but Escape ends its wait of 5 s (edk2
 # ShellPkg/Application/Shell/Shell.c DoStartupScript()).
 _WAITS = b" to skip "
-# What OVMF says when it has nothing to boot (MdeModulePkg/Universal/BdsDxe).
-_GAVE_UP = (b"No bootable option or device was found", b"Press any key to enter the Boot Manager Menu")
+_GAVE_UP = tuple(text.encode() for text in payload.GAVE_UP)
 # The first sign of each phase on the serial line.
 _PHASES = {
     "boot loader": b"BdsDxe: starting",
@@ -86,7 +84,7 @@ def boot(
     """
     started = time.monotonic()
     name = versioned(machine_type, release)
-    names = {function.address: board.socket_name(function) for function in plan.passed}
+    names = {function.address: board.socket_name(function.address) for function in plan.passed}
     emulated = {spec.name: spec for spec in board.lay_out(plan).emulated}
     sockets = {address: f"{one}.sock" for address, one in names.items() if one in emulated}
     try:
@@ -98,9 +96,8 @@ def boot(
     stand_ins = (*direct.domain.replacements, f"QEMU: {release.qemu.origin}")
     with contextlib.ExitStack() as stack:
         run = stack.enter_context(run_directory(cache.runs()))
-        served = [
-            emulated[names[place.source]] for place in direct.domain.places if _is_there(direct, place.source)
-        ]
+        wanted = [board.socket_name(place.source) for place in direct.domain.places]
+        served = [emulated[one] for one in wanted if one in direct.domain.emulated]
         put_files(xml, direct, release, run, progress)
         if served:
             stack.enter_context(device_server(served, run=run))
@@ -115,11 +112,6 @@ def boot(
 def versioned(machine_type: str, release: Release) -> str:
     """The machine type that an alias such as `q35` means on `release`; any other name stays."""
     return next((one.name for one in release.machines() if one.alias == machine_type), machine_type)
-
-
-def _is_there(direct: Direct, source: Address) -> bool:
-    devices = {str(device["id"]) for device in direct.domain.devices}
-    return f"fn-{source.bus:02x}-{source.device:02x}-{source.function:x}" in devices
 
 
 def put_files(

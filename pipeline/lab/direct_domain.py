@@ -68,6 +68,11 @@ class DirectDomain:
     backends: tuple[str, ...]
     replacements: tuple[str, ...]
 
+    @property
+    def emulated(self) -> frozenset[str]:
+        """Names of the emulated functions that it has."""
+        return frozenset(str(one["id"]) for one in self.devices if one["driver"] == EMULATED)
+
 
 def for_direct(
     xml: bytes,

@@ -13,6 +13,8 @@ import pycdlib
 from pipeline.lab import fat
 from pipeline.pci import IdPair
 
+# What OVMF says when it has nothing to boot (MdeModulePkg/Universal/BdsDxe); then waiting longer is no use.
+GAVE_UP = ("No bootable option or device was found", "Press any key to enter the Boot Manager Menu")
 BEGIN, END = "DRYBOOT-BEGIN", "DRYBOOT-END"
 _PORT = "DRYBOOT-PORT"
 _FAT_KIB = 2880
@@ -89,6 +91,11 @@ class Report:
     machine: str
     functions: tuple[GuestFunction, ...]
     port_buses: tuple[int, ...]
+
+    @property
+    def is_ovmf(self) -> bool:
+        """Whether the firmware calls itself so, as edk2 of today or of 2022 does."""
+        return "EDK II" in self.firmware or "EFI Development Kit" in self.firmware
 
 
 def clean(line: str) -> str:
