@@ -110,10 +110,7 @@ def _lay_out(release: Release) -> None:
     configuration = release.folder / "libvirt/etc/qemu.conf"
     configuration.parent.mkdir(parents=True, exist_ok=True)
     configuration.write_text(_CONFIGURATION)
-    variables = "".join(
-        f"export {key}={shlex.quote(value)}\n" for key, value in release.qemu.environment.items()
-    )
-    text = f'#!/bin/sh\n{variables}exec {shlex.join(release.qemu.argv)} "$@"\n'
+    text = release.qemu.script()
     script = release.folder / "emulator"
     if not script.is_file() or script.read_text() != text:
         script.write_text(text)

@@ -151,7 +151,11 @@ def test_a_hostdev_behind_the_second_port_in_the_order_of_addresses() -> None:
 
 
 EMULATOR = Emulator(
-    version="11.1", disk=Path("/cache/tree.ext4"), code="/opt/qemu/CODE.fd", variables="/opt/qemu/VARS.fd"
+    version="11.1",
+    disk=Path("/cache/tree.ext4"),
+    code="/opt/qemu/CODE.fd",
+    variables="/opt/qemu/VARS.fd",
+    script="",
 )
 
 
