@@ -83,7 +83,7 @@ def boot(
     way, or where nothing is said of it by then.
     """
     started = time.monotonic()
-    name = versioned(machine_type, release)
+    name = release.versioned(machine_type)
     names = {function.address: board.socket_name(function.address) for function in plan.passed}
     emulated = {spec.name: spec for spec in board.lay_out(plan).emulated}
     sockets = {address: f"{one}.sock" for address, one in names.items() if one in emulated}
@@ -107,11 +107,6 @@ def boot(
         except Refused as error:
             console = tail(run.path / f"{_NAME}.log", _CONSOLE_LINES)
             return DirectRun(checks=refused(error.message), times=times, stand_ins=stand_ins, console=console)
-
-
-def versioned(machine_type: str, release: Release) -> str:
-    """The machine type that an alias such as `q35` means on `release`; any other name stays."""
-    return next((one.name for one in release.machines() if one.alias == machine_type), machine_type)
 
 
 def put_files(

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -58,6 +58,14 @@ class Release:
     def machines(self) -> tuple[MachineType, ...]:
         """Its versioned Q35 machine types, oldest first."""
         return self.abilities().machines
+
+    def versioned(self, machine: str) -> str:
+        """The machine type that an alias such as `q35` means here; any other name stays."""
+        return next((one.name for one in self.machines() if one.alias == machine), machine)
+
+    def compat(self, machine: str) -> Mapping[str, str] | None:
+        """The compat properties of a machine type or of what an alias means, None where this QEMU does not tell."""
+        return next((one.compat for one in self.machines() if machine in {one.name, one.alias}), None)
 
     def has(self, device: str) -> bool:
         """Whether it has the device model `device`, such as vfio-user-pci."""

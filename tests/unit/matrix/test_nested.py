@@ -93,8 +93,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Played:
 
 def run(tmp_path: Path, compat: Mapping[str, str] | None = None) -> tuple[CellResult, list[str]]:
     said: list[str] = []
-    types = (SimpleNamespace(name="pc-q35-9.2", compat=compat),)
-    release: Any = SimpleNamespace(machines=lambda: types)
+    release: Any = SimpleNamespace(compat={"pc-q35-9.2": compat}.get)
     found = nested.run(CELL, PLAN, BUNDLE, release, accelerator="tcg", logs=tmp_path, say=said.append)
     return found, said
 
