@@ -22,6 +22,7 @@ from pipeline.lab import abilities, cache, firmware, run_directory, toolchain
 from pipeline.lab.abilities import Abilities, MachineType
 from pipeline.lab.cache import Progress
 from pipeline.lab.debootstrap import Package
+from pipeline.lab.digest import sha256
 from pipeline.lab.firmware import Firmware
 from pipeline.lab.toolchain import Qemu, Recipe
 
@@ -234,7 +235,7 @@ def _release(name: str, qemu: Qemu, binary: Path, roots: Sequence[Path], progres
         own = _packaged(packaged()[-1], progress).firmware
         found = replace(own, version=f"{own.version} (the lab's own: none is beside this QEMU)".lstrip())
     try:
-        both = [hashlib.sha256(binary.read_bytes()).hexdigest(), found.digest]
+        both = [sha256(binary), found.digest]
     except OSError as error:
         raise LabFault(f"cannot read {error.filename}: {error.strerror}") from error
     digest = hashlib.sha256("".join(both).encode()).hexdigest()

@@ -5,7 +5,6 @@ The emulated functions need `vfio-user-pci`, which QEMU has since 10.1.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from pipeline.facts.version import parts
 from pipeline.lab import cache
 from pipeline.lab.cache import Progress
 from pipeline.lab.debootstrap import Package, mirror, unpack, write_lock
+from pipeline.lab.digest import sha256
 
 OLDEST = "10.1"
 SUITES = ("trixie", "trixie-backports")
@@ -229,7 +229,6 @@ def _version(qemu: Qemu) -> str:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256(path)
     except OSError as error:
         raise LabFault(f"cannot read {path}: {error.strerror}") from error
