@@ -27,14 +27,12 @@ def refused(words: str) -> tuple[DirectCheck, ...]:
     return (DirectCheck(name="qemu-started", held=False, observed=words),)
 
 
-def compare(
-    plan: Plan, machine: str, domain: DirectDomain, report: Report, *, through: bool
-) -> Iterator[DirectCheck]:
-    """The checks of a boot whose payload said `report`; `through`: it came to its end."""
+def compare(plan: Plan, machine: str, domain: DirectDomain, report: Report | None) -> Iterator[DirectCheck]:
+    """The checks of a boot of which there is this `report`; None where the payload has not come to its end."""
     yield DirectCheck(name="qemu-started", held=True, observed="running")
-    booted = "the payload ran to its end" if through else "the firmware found nothing to boot"
-    yield DirectCheck(name="booted", held=through, observed=booted)
-    if not through:
+    booted = "the payload ran to its end" if report else "the firmware found nothing to boot"
+    yield DirectCheck(name="booted", held=report is not None, observed=booted)
+    if report is None:
         return
     observed = f"OVMF ({report.firmware})" if report.is_ovmf else report.firmware or "nothing"
     yield DirectCheck(name="firmware", held=report.is_ovmf, observed=observed)
