@@ -55,11 +55,13 @@ class Forked:
         return self._status
 
     def end(self) -> None:
-        """End it if it runs: as it likes at first."""
+        """End it if it runs: as it likes at first. Raises LabFault where it does not end."""
         for number, patience in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, _START)):
             if self.wait(0) is None:
                 os.kill(self.pid, number)
                 self.wait(patience)
+        if self._status is None:
+            raise LabFault(f"the process {self.pid} of a cell does not end")
         with contextlib.suppress(OSError):
             self._line.send(self.pid)
 

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> ExitCode:
     if os.getppid() != int(parent):
         return ExitCode.INTERRUPTED
     lanes = lanes_of(name)
-    with Connection(int(descriptor)) as line, contextlib.suppress(EOFError):
+    with Connection(int(descriptor)) as line, contextlib.suppress(EOFError, ConnectionError):
         digest.learn(line.recv())
         gc.collect()
         gc.freeze()  # what was imported stays shared with the cells

@@ -19,7 +19,8 @@ import pytest
 from pipeline.errors import LabFault
 from pipeline.lab import digest
 from pipeline.lab.run_directory import RunDirectory
-from pipeline.matrix.fork_server import Order, fork_server
+from pipeline.matrix import fork_server as fork_server_module
+from pipeline.matrix.fork_server import Forked, Order, fork_server
 from pipeline.matrix.inside import lanes_of
 from pipeline.matrix.job import JOB, RESULT, Job
 from pipeline.matrix.result import Ended
@@ -104,6 +105,16 @@ def test_a_lost_server_is_a_lab_fault_and_started_again(tmp_path: Path, notes: P
         with server.cell(order(tmp_path, job("9.1"))) as again:
             assert again.wait(60) == 0
     assert living(notes) == []
+
+
+def test_a_cell_that_does_not_end_is_a_lab_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fork_server_module, "_GRACE", 0)
+    monkeypatch.setattr(fork_server_module, "_START", 0)
+    ours, theirs = multiprocessing.Pipe()
+    with ours, theirs, subprocess.Popen(["sleep", "600"]) as sleeper:
+        with pytest.raises(LabFault, match="does not end"):
+            Forked(pid=sleeper.pid, _line=ours).end()
+        assert sleeper.wait(10) in {-signal.SIGTERM, -signal.SIGKILL}
 
 
 def test_lanes_that_cannot_be_imported_are_a_lab_fault(tmp_path: Path, notes: Path) -> None:
