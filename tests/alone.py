@@ -15,6 +15,7 @@ from pipeline.lab.functions import medium, tree
 from pipeline.lab.functions.tested import Tested
 from pipeline.lab.run_directory import RunDirectory
 from pipeline.lab.servers import device_server
+from pipeline.lab.toolchain import Qemu
 from pipeline.lab.vm import machine
 
 BARS = (
@@ -51,8 +52,8 @@ def as_tested(spec: FunctionSpec) -> Tested:
     return Tested(vendor=spec.vendor_id, device=spec.device_id, function=0, bar=_PLACE[0], offset=_PLACE[1])
 
 
-def boot(specs: Sequence[FunctionSpec], run: RunDirectory, *, seconds: float = 150) -> str:
-    """Run it to its power-off; what it said."""
+def boot(specs: Sequence[FunctionSpec], run: RunDirectory, *, seconds: float = 100) -> tuple[str, str]:
+    """Run it to its power-off and once more; what it said each time."""
     qemu = toolchain.find(print)
     code, variables = toolchain.firmware(print)
     shutil.copyfile(variables, run.path / "vars.fd")
@@ -77,8 +78,14 @@ def boot(specs: Sequence[FunctionSpec], run: RunDirectory, *, seconds: float = 1
         socket = {"type": "unix", "path": f"{spec.name}.sock"}
         device = {"driver": "vfio-user-pci", "bus": f"{spec.name}port", "socket": socket}
         arguments += ["-device", json.dumps(device)]
+    with device_server(specs, run=run):
+        first, again = (_said(qemu, arguments, run, name, seconds) for name in ("first", "again"))
+    return first, again
+
+
+def _said(qemu: Qemu, arguments: Sequence[str], run: RunDirectory, name: str, seconds: float) -> str:
     deadline = time.monotonic() + seconds
-    with device_server(specs, run=run), machine(qemu, arguments, run=run, name="l2") as vm:
+    with machine(qemu, arguments, run=run, name=name) as vm:
         while vm.process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.1)
         text = vm.serial.read_text(errors="replace")

@@ -317,7 +317,7 @@ def find(spec: Spec) -> str:
 
 
 def main(specs: "list[Spec]", registers: dict[str, int], patience: float) -> None:
-    """Test one function after the other, each test by itself, and reboot."""
+    """Test one function after the other, each test by itself, and power off."""
     _say("begin")
     for number, spec in enumerate(specs):
         if number and number % _AT_ONCE == 0:
@@ -347,7 +347,7 @@ def main(specs: "list[Spec]", registers: dict[str, int], patience: float) -> Non
             except (NoAnswer, OSError, ValueError, IndexError) as error:
                 _say(f"{number} error test={test.__name__} {error}")
     _say("end")
-    _put("/proc/sysrq-trigger", "b")
+    _put("/proc/sysrq-trigger", "o")
     time.sleep(3600)
 
 
