@@ -127,6 +127,9 @@ class Function:
     def __init__(self, device: str, spec: Spec, registers: dict[str, int], patience: float) -> None:
         self.device, self._r, self._patience = device, registers, patience
         self.config = Config(device)
+        # A driver that the kernel has built in and that goes by the class.
+        if os.path.exists(f"{_DEVICES}/{device}/driver"):
+            _put(f"{_DEVICES}/{device}/driver/unbind", device)
         self.config.write(_COMMAND, 2, _IO_MEMORY_MASTER | _INTX_OFF)
         self._spec = spec
         self._page = Window(device, spec["bar"], spec["offset"], _PAGE) if spec["bar"] >= 0 else None
