@@ -154,7 +154,7 @@ def faults(
     lint: bool = False,
     boot: bool = False,
     only: Iterable[str] | None = None,
-    jobs: int = 0,
+    jobs: str = "0",
     output: str = "",
     report: str = "",
     accel: str = "",
@@ -195,8 +195,8 @@ def matrix(
     machines: str = "all",
     lane: str = "fast",
     accel: str = "",
-    jobs: int = 0,
-    deadline: int = 0,
+    jobs: str = "0",
+    deadline: str = "0",
     output: str = "",
     report: str = "",
     fresh: bool = False,
@@ -238,7 +238,7 @@ def matrix(
         "jobs": "how many cells at once (default: what the machine takes)",
     }
 )
-def worker(_: Context, scheduler: str, jobs: int = 0) -> None:
+def worker(_: Context, scheduler: str, jobs: str = "0") -> None:
     """Run cells of a matrix that was started elsewhere with --scheduler, until it is interrupted."""
     from pipeline import commands
 
@@ -265,7 +265,7 @@ def ci(
     qemu: str = "10.0,11.1",
     machines: str = "all",
     lane: str = "fast",
-    shards: int = 4,
+    shards: str = "4",
     output: str = "",
 ) -> None:
     """Write a pipeline that spreads a matrix over the runners of a code host and merges the results."""
@@ -306,7 +306,7 @@ def qemu(_: Context, list: bool = False, add: str = "", remove: str = "") -> Non
 
 
 @task(help={"runs": "how often each pair is measured", "scenario": "what is built and booted"})
-def bench(_: Context, runs: int = 3, scenario: str = "rx560") -> None:
+def bench(_: Context, runs: str = "3", scenario: str = "rx560") -> None:
     """Measure build, lint, host stage and emulated functions, each against a floor in the same run."""
     from pipeline import commands
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pipeline.commands.numbers import number
 from pipeline.commands.places import base
 from pipeline.errors import BadInput, ExitCode
 
 
 def faults(
-    lint: bool, boot: bool, only: Iterable[str], jobs: int, output: str, report: str, accelerator: str
+    lint: bool, boot: bool, only: Iterable[str], jobs: str | int, output: str, report: str, accelerator: str
 ) -> ExitCode:
     """Lint and boot the catalogue of faults; fails where one is not caught as its file states."""
     from rich.console import Console
@@ -18,7 +19,8 @@ def faults(
 
     if not lint and not boot:
         lint = boot = True
-    if not 0 <= jobs <= 64:
+    at_once = number("--jobs", jobs)
+    if not 0 <= at_once <= 64:
         raise BadInput(f"cannot boot {jobs} faults at once", hint="--jobs 2")
     if accelerator not in {"", "kvm", "tcg"}:
         raise BadInput(f"there is no accelerator {accelerator!r}", hint="--accel kvm or --accel tcg")
@@ -27,7 +29,7 @@ def faults(
         lint=lint,
         boot=boot,
         only=tuple(only),
-        workers=jobs,
+        workers=at_once,
         output=base() / (output or "build/faults"),
         target=base() / report if report else None,
         options=("--accel", accelerator) if accelerator else (),

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.commands.numbers import number
 from pipeline.commands.places import base
 from pipeline.errors import BadInput, ExitCode
 
 
-def matrix(**options: Any) -> ExitCode:
+def matrix(*, jobs: str | int, deadline: str | int, **options: Any) -> ExitCode:
     """Run the domain on QEMU releases and machine types; `options` as pipeline.matrix.options has them."""
     from rich.console import Console
 
     from pipeline.matrix import command
     from pipeline.matrix.options import Options
 
-    return command.run(Options(**options), Console(), base=base())
+    asked = Options(**options, jobs=number("--jobs", jobs), deadline=number("--deadline", deadline))
+    return command.run(asked, Console(), base=base())
 
 
-def worker(scheduler: str, jobs: int) -> ExitCode:
+def worker(scheduler: str, jobs: str | int) -> ExitCode:
     """Become a worker of a cluster."""
     from pipeline.matrix import worker
 
-    worker.run(scheduler, at_once=jobs)
+    worker.run(scheduler, at_once=number("--jobs", jobs))
 
 
-def ci(host: str, output: str, **options: Any) -> ExitCode:
+def ci(host: str, output: str, *, shards: str | int, **options: Any) -> ExitCode:
     """Write a pipeline for the code host `host` that spreads a matrix over runners."""
     from pipeline import ci
     from pipeline.report.output import output as written
 
-    text = ci.pipeline(host, ci.Options(**options))
+    text = ci.pipeline(host, ci.Options(**options, shards=number("--shards", shards)))
     with written(base() / output if output else None) as write:
         write(text)
     return ExitCode.HELD

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.commands.numbers import number
 from pipeline.commands.places import base
 from pipeline.errors import BadInput, ExitCode
 
@@ -34,10 +35,10 @@ def doctor() -> ExitCode:
     return ExitCode.HELD
 
 
-def bench(runs: int, scenario: str) -> ExitCode:
+def bench(runs: str | int, scenario: str) -> ExitCode:
     """Print the pairs with medians and ratios."""
     from rich.console import Console
 
     from pipeline.bench import command as measure
 
-    return measure.show(Console(), runs=runs, scenario=scenario)
+    return measure.show(Console(), runs=number("--runs", runs), scenario=scenario)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from pipeline.lab import translator
 from pipeline.lab.cache import Progress
-from pipeline.lab.direct_domain import EMULATED, SERIAL, DirectDomain, for_direct
+from pipeline.lab.direct_devices import EMULATED
+from pipeline.lab.direct_domain import SERIAL, DirectDomain, for_direct
 from pipeline.lab.releases import Release
 from pipeline.pci import Address
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -162,3 +163,31 @@ def read_lock(path: Path) -> tuple[Package, ...]:
             }
         )
     )
+
+
+def unpack(
+    target: Path, *, suites: Sequence[str], packages: Sequence[str], progress: Progress, release: str = ""
+) -> tuple[Package, ...]:
+    """Unpack `packages` into the directory `target` without configuring them; what they were, sorted by name.
+
+    `release` as for `mmdebstrap`, which raises what this does.
+    """
+    listed = target.with_name(f"{target.name}.packages")
+    mmdebstrap(
+        target,
+        suites=suites,
+        packages=packages,
+        release=release,
+        variant="extract",
+        progress=progress,
+        hooks=lock_hooks(listed),
+    )
+    found = read_lock(listed)
+    listed.unlink()
+    return found
+
+
+def write_lock(folder: Path, packages: Sequence[Package], **more: object) -> None:
+    """Write `lock.json` into `folder`: `more`, and of each package name, version, architecture and SHA256."""
+    rows = [[one.name, one.version, one.architecture, one.sha256] for one in packages]
+    (folder / "lock.json").write_text(json.dumps({**more, "packages": rows}, indent=1) + "\n")

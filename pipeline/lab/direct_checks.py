@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.lab.direct_domain import EMULATED, DirectDomain, GuestPlace
+from pipeline.lab.direct_devices import EMULATED
+from pipeline.lab.direct_domain import DirectDomain, GuestPlace
 from pipeline.lab.payload import Report
 from pipeline.pci import Address, IdPair
 from pipeline.plan.model import Plan

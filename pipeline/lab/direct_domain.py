@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 from lxml import etree
 
+from pipeline.lab import direct_devices as devices
 from pipeline.lab import domain
+from pipeline.lab.direct_devices import EMULATED
 from pipeline.pci import Address
 
 CODE, VARIABLES = "code.fd", "variables.fd"
 SERIAL = "serial"
-EMULATED = "vfio-user-pci"
+_NO_KVM = "the cell runs without KVM"
 # Parts of a domain that lead out of it, or want a program beside QEMU: a matrix of firmware boots has none of them.
 _OUTWARD = {
     "graphics": "the lab shows no screen",
@@ -30,8 +32,6 @@ _OUTWARD = {
 }
 # Placing of threads and memory on the owner's machine; the guest does not see it.
 _PLACING = ("cputune", "numatune", "memtune", "blkiotune", "iothreads", "resource", "seclabel")
-# Libvirt's name of a model to QEMU's (src/qemu/qemu_command.c qemuBuildNicDevProps()).
-_NIC_MODELS = {"virtio": "virtio-net-pci"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +83,7 @@ def for_direct(
     `sockets` has the socket of each emulated function by the host's address that the domain names; `left_out` the
     models that this QEMU does not have. `firmware` says what stands for the domain's loader.
     """
-    lab = domain.for_lab(xml, accelerator=accelerator)
+    lab = domain.for_lab(xml, accelerator=accelerator, why=_NO_KVM)
     ports = domain.root_ports(xml)
     work = _Work(root=etree.fromstring(lab.xml, _PARSER), said=list(lab.replacements))
     work.emulator()
@@ -94,15 +94,15 @@ def for_direct(
         work.hyperv()
     work.outward()
     media = tuple(work.media())
-    devices = [*work.networks()]
-    backends = [f"hubport,id={device['netdev']},hubid={number}" for number, device in enumerate(devices)]
+    added = [*work.networks()]
+    backends = [f"hubport,id={device['netdev']},hubid={number}" for number, device in enumerate(added)]
     places = tuple(work.host_devices(ports))
     if EMULATED in left_out:
         work.said += [f"<hostdev> {place.source} left out: this QEMU has no {EMULATED}" for place in places]
     else:
         for place, element in zip(places, work.taken, strict=True):
             if place.source in sockets:
-                devices.append(_emulated(element, place, sockets[place.source]))
+                added.append(devices.emulated(element, sockets[place.source]))
                 work.said.append(f"<hostdev> {place.source} is an emulated function ({EMULATED})")
             else:
                 work.said.append(f"<hostdev> {place.source} left out: the lab emulates no such function")
@@ -113,7 +113,7 @@ def for_direct(
         xml=etree.tostring(work.root),
         media=media,
         places=places,
-        devices=tuple(devices),
+        devices=tuple(added),
         backends=tuple(backends),
         replacements=tuple(work.said),
     )
@@ -166,7 +166,7 @@ class _Work:
         if cpu is not None and cpu.get("mode") == "host-passthrough" and accelerator == "tcg":
             cpu.set("mode", "maximum")
             cpu.attrib.pop("migratable", None)
-            self.said.append("<cpu mode='host-passthrough'> replaced by 'maximum': no usable KVM")
+            self.said.append(f"<cpu mode='host-passthrough'> replaced by 'maximum': {_NO_KVM}")
             for feature in cpu.findall("feature[@name='topoext']"):
                 cpu.remove(feature)
 
@@ -203,7 +203,7 @@ class _Work:
     def media(self) -> Iterator[Medium]:
         """Every disk and CD with a medium gets a raw file of the lab's; the first to boot has the payload."""
         disks = [disk for disk in self.devices.findall("disk") if disk.find("source") is not None]
-        first = min(disks, key=_boot_order, default=None)
+        first = min(disks, key=devices.boot_order, default=None)
         for number, disk in enumerate(disks):
             source, driver = disk.find("source"), disk.find("driver")
             assert source is not None
@@ -222,22 +222,13 @@ class _Work:
     def networks(self) -> Iterator[dict[str, object]]:
         """The network cards. Libvirt's translation would make a tap device for any kind of interface."""
         for number, element in enumerate(self.devices.findall("interface")):
-            model, mac, address = element.find("model"), element.find("mac"), element.find("address")
             self.devices.remove(element)
-            kind = model.get("type", "") if model is not None else ""
-            device: dict[str, object] = {
-                "driver": _NIC_MODELS.get(kind, kind or "rtl8139"),
-                "netdev": f"hostnet{number}",
-                "id": f"net{number}",
-            }
-            if mac is not None:
-                device["mac"] = mac.get("address")
-            if address is not None:
-                device |= _place(address)
+            device = devices.network(element, number)
             self.said.append(
-                f"<interface type='{element.get('type')}'> goes nowhere: the lab has no network; {kind} stays"
+                f"<interface type='{element.get('type')}'> goes nowhere: the lab has no network; "
+                f"{device['driver']} stays"
             )
-            yield device | _boot_and_rom(element)
+            yield device
 
     def host_devices(self, ports: Sequence[tuple[int, int]]) -> Iterator[GuestPlace]:
         taken = []
@@ -248,12 +239,14 @@ class _Work:
                 self.said.append(f"<hostdev type='{element.get('type')}'> left out: it is the owner's")
                 continue
             taken.append(element)
-            bus = _number(address, "bus")
+            bus = devices.number(address, "bus")
             yield GuestPlace(
-                source=Address(*(_number(source, name) for name in ("domain", "bus", "slot", "function"))),
+                source=Address(
+                    *(devices.number(source, name) for name in ("domain", "bus", "slot", "function"))
+                ),
                 bus=bus,
-                slot=_number(address, "slot"),
-                function=_number(address, "function"),
+                slot=devices.number(address, "slot"),
+                function=devices.number(address, "function"),
                 port=self._port_of(bus, ports),
             )
         self.taken = taken
@@ -262,8 +255,8 @@ class _Work:
         """Behind the controller with index N is bus N."""
         for controller in self.devices.findall("controller[@model='pcie-root-port']"):
             address = controller.find("address")
-            if _number(controller, "index") == bus and address is not None:
-                place = (_number(address, "slot"), _number(address, "function"))
+            if devices.number(controller, "index") == bus and address is not None:
+                place = (devices.number(address, "slot"), devices.number(address, "function"))
                 return ports.index(place) if place in ports else None
         return None
 
@@ -295,45 +288,3 @@ class _Work:
 
 
 _SOURCES = ("file", "dev", "volume", "name", "dir")
-
-
-def _boot_order(disk: etree._Element) -> tuple[bool, int]:
-    boot = disk.find("boot")
-    order = int(boot.get("order", "0")) if boot is not None else 0
-    return order == 0, order
-
-
-def _number(element: etree._Element, name: str) -> int:
-    return int(element.get(name) or "0", 0)
-
-
-def _place(address: etree._Element) -> dict[str, object]:
-    """As libvirt names buses: of the controller with index N it is pci.N, and pcie.0 that of the root."""
-    bus, slot, function = (_number(address, name) for name in ("bus", "slot", "function"))
-    place: dict[str, object] = {"bus": f"pci.{bus}" if bus else "pcie.0"}
-    if address.get("multifunction") == "on":
-        place["multifunction"] = True
-    place["addr"] = f"{slot:#x}.{function:#x}" if function else f"{slot:#x}"
-    return place
-
-
-def _boot_and_rom(element: etree._Element) -> dict[str, object]:
-    boot, rom = element.find("boot"), element.find("rom")
-    found: dict[str, object] = {}
-    if boot is not None:
-        found["bootindex"] = int(boot.get("order", "1"))
-    if rom is not None and "off" in {rom.get("bar"), "off" if rom.get("enabled") == "no" else ""}:
-        found["rombar"] = 0
-    return found
-
-
-def _emulated(element: etree._Element, place: GuestPlace, socket: str) -> dict[str, object]:
-    address = element.find("address")
-    assert address is not None
-    return {
-        "driver": EMULATED,
-        "id": socket.removesuffix(".sock"),
-        "socket": {"type": "unix", "path": socket},
-        **_place(address),
-        **_boot_and_rom(element),
-    }

@@ -27,8 +27,10 @@ class LabDomain:
     replacements: tuple[str, ...]
 
 
-def for_lab(xml: bytes, *, accelerator: str, emulator: Emulator | None = None) -> LabDomain:
-    """Replace the memory size and, where L2 cannot use KVM, the accelerator; `emulator` is under test.
+def for_lab(
+    xml: bytes, *, accelerator: str, emulator: Emulator | None = None, why: str = "no usable KVM for L2"
+) -> LabDomain:
+    """Replace the memory size and, where it is to run without KVM (`why`), the accelerator; `emulator` is under test.
 
     Raises BadInput where it is, and the domain leaves emulator or firmware to libvirt.
     """
@@ -45,7 +47,7 @@ def for_lab(xml: bytes, *, accelerator: str, emulator: Emulator | None = None) -
     before, after = root.get("type", ""), "qemu" if accelerator == "tcg" else accelerator
     if before != after:
         root.set("type", after)
-        replacements.append(f"<domain type='{before}'> replaced by type='{after}': no usable KVM for L2")
+        replacements.append(f"<domain type='{before}'> replaced by type='{after}': {why}")
     if emulator:
         replacements += _put_under_test(root, emulator)
     return LabDomain(xml=etree.tostring(root), replacements=tuple(replacements))

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.errors import BadInput, LabFault
 from pipeline.lab import cache, tools
 from pipeline.lab.board import DISK_SLOT
 from pipeline.lab.cache import Progress
-from pipeline.lab.releases import Release
-from pipeline.lab.shell import Shell
+
+if TYPE_CHECKING:
+    from pipeline.lab.releases import Release
+    from pipeline.lab.shell import Shell
 
 PLACE = "/opt/qemu"
 _LABEL = "dryboot-qemu"

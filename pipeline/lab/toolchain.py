@@ -19,7 +19,7 @@ from pipeline.errors import BadInput, LabFault
 from pipeline.facts.version import parts
 from pipeline.lab import cache
 from pipeline.lab.cache import Progress
-from pipeline.lab.debootstrap import Package, lock_hooks, mirror, mmdebstrap, read_lock
+from pipeline.lab.debootstrap import Package, mirror, unpack, write_lock
 
 OLDEST = "10.1"
 SUITES = ("trixie", "trixie-backports")
@@ -142,27 +142,14 @@ def firmware(progress: Progress) -> tuple[Path, Path]:
 
 def _prepare(fresh: Path, recipe: Recipe, progress: Progress) -> None:
     progress(f"preparing QEMU from Debian's packages of {recipe.suites[-1]} (about 30 s, 200 MB)")
-    listed, root = fresh / "packages", fresh / "root"
-    mmdebstrap(
-        root,
-        suites=recipe.suites,
-        packages=recipe.packages,
-        release=recipe.suites[-1],
-        variant="extract",
-        progress=progress,
-        hooks=lock_hooks(listed),
+    root = fresh / "root"
+    packages = unpack(
+        root, suites=recipe.suites, packages=recipe.packages, release=recipe.suites[-1], progress=progress
     )
     version = _version(in_tree(root, "0"))
-    unpacked = read_lock(listed)
-    listed.unlink()
     names = [_BINARY, *(str(path.relative_to(root)) for path in (root / _OVMF).glob("*.fd")), _SHELL]
     files = {name: _sha256(root / name) for name in sorted(names) if (root / name).is_file()}
-    lock = {
-        "version": version,
-        "files": files,
-        "packages": [[p.name, p.version, p.architecture, p.sha256] for p in unpacked],
-    }
-    (fresh / "lock.json").write_text(json.dumps(lock, indent=1) + "\n")
+    write_lock(fresh, packages, version=version, files=files)
 
 
 def in_tree(root: Path, version: str = "0", *, binary: str = _BINARY, origin: str = "") -> Qemu:

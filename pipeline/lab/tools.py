@@ -6,7 +6,6 @@ everywhere. (An mke2fs before 1.47.1 keeps the time of the copy in each inode an
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -17,7 +16,7 @@ from pathlib import Path
 from pipeline.errors import LabFault
 from pipeline.lab import cache
 from pipeline.lab.cache import Progress
-from pipeline.lab.debootstrap import EPOCH, lock_hooks, mirror, mmdebstrap, read_lock
+from pipeline.lab.debootstrap import EPOCH, mirror, unpack, write_lock
 
 SUITE = "trixie"
 PACKAGES = (
@@ -157,15 +156,8 @@ def demand(done: tuple[int, str], what: str) -> str:
 
 def _prepare(fresh: Path, progress: Progress) -> None:
     progress("preparing tools from Debian's packages (half a minute, 0.2 GB)")
-    root, listed = fresh / "root", fresh / "packages"
-    mmdebstrap(
-        root,
-        suites=(SUITE,),
-        packages=PACKAGES,
-        variant="extract",
-        progress=progress,
-        hooks=lock_hooks(listed),
-    )
+    root = fresh / "root"
+    packages = unpack(root, suites=(SUITE,), packages=PACKAGES, progress=progress)
     # What the packages' scripts would have done, as far as the tools need it.
     (root / "usr/bin/awk").symlink_to("gawk")
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
@@ -176,6 +168,4 @@ def _prepare(fresh: Path, progress: Progress) -> None:
     (root / "etc/ssl/certs/ca-certificates.crt").write_bytes(
         b"".join(path.read_bytes() for path in certificates)
     )
-    packages = [[p.name, p.version, p.architecture, p.sha256] for p in read_lock(listed)]
-    listed.unlink()
-    (fresh / "lock.json").write_text(json.dumps({"packages": packages}, indent=1) + "\n")
+    write_lock(fresh, packages)

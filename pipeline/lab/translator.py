@@ -9,7 +9,6 @@ An embedded driver locks its root directory, so two translations for the same re
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import shutil
@@ -22,7 +21,7 @@ from filelock import FileLock
 from pipeline.errors import LabFault
 from pipeline.lab import cache
 from pipeline.lab.cache import Progress
-from pipeline.lab.debootstrap import lock_hooks, mirror, mmdebstrap, read_lock
+from pipeline.lab.debootstrap import mirror, unpack, write_lock
 from pipeline.lab.releases import Release
 
 SUITE = "trixie"
@@ -162,17 +161,8 @@ def _run(libvirt: Path, release: Release, short: str, xml: bytes) -> subprocess.
 
 def _prepare(fresh: Path, progress: Progress) -> None:
     progress("preparing libvirt from Debian's packages (half a minute, 0.2 GB)")
-    root, listed = fresh / "root", fresh / "packages"
-    mmdebstrap(
-        root,
-        suites=(SUITE,),
-        packages=PACKAGES,
-        variant="extract",
-        progress=progress,
-        hooks=lock_hooks(listed),
-    )
-    packages = [[p.name, p.version, p.architecture, p.sha256] for p in read_lock(listed)]
-    listed.unlink()
+    root = fresh / "root"
+    packages = unpack(root, suites=(SUITE,), packages=PACKAGES, progress=progress)
     for folder in ("usr/share/bash-completion", "usr/share/locale", "var/cache", "var/lib/apt"):
         shutil.rmtree(root / folder, ignore_errors=True)
-    (fresh / "lock.json").write_text(json.dumps({"packages": packages}, indent=1) + "\n")
+    write_lock(fresh, packages)

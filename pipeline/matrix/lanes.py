@@ -10,16 +10,12 @@ from pathlib import Path
 from pipeline import scenario as scenarios
 from pipeline.fingerprint import reading
 from pipeline.lab import direct, releases
-from pipeline.lab.image import debian
 from pipeline.lab.releases import Release
-from pipeline.matrix import nested
 from pipeline.matrix.cell import Lane
 from pipeline.matrix.job import Job, Lanes
 from pipeline.matrix.result import CellCheck, CellResult, Ended
 from pipeline.plan import resolve
-from pipeline.render import Inputs, render
 from pipeline.render.domain import domain_xml
-from pipeline.verdict import CheckResult, Listener
 
 # The lane gives up before the pool ends its process: its own word on what it waited for says more.
 _SOONER = 0.9
@@ -63,14 +59,22 @@ class Fast:
 
 
 class Nested:
-    """The owner's host boots, and the release runs in it."""
+    """The owner's host boots, and the release runs in it.
+
+    What only this lane needs is imported by it: a cell of the other takes seconds in all.
+    """
 
     def needs(self, qemu: str) -> Mapping[str, str]:
         """See Runner."""
+        from pipeline.lab.image import debian
+
         return {f"QEMU {qemu} with its firmware": _release(qemu).digest, "image of the host": debian.name()}
 
     def run(self, job: Job) -> CellResult:
         """See Runner."""
+        from pipeline.matrix import nested
+        from pipeline.render import Inputs, render
+
         release = _release(job.cell.qemu)
         machine = direct.versioned(job.cell.machine, release)
         settings = (*job.settings, f"guest.machine={machine}")
@@ -84,20 +88,8 @@ class Nested:
                 release,
                 accelerator=job.accelerator or None,
                 logs=Path(logs),
-                listener=_Said(),
+                say=_say,
             )
-
-
-class _Said(Listener):
-    """Says what is being done."""
-
-    def step(self, text: str) -> None:
-        """See Listener."""
-        _say(text)
-
-    def check(self, result: CheckResult) -> None:
-        """See Listener."""
-        _say(f"{result.expectation.id}: {result.outcome.value}")
 
 
 def _release(name: str) -> Release:

@@ -13,6 +13,7 @@ from pathlib import Path
 from pipeline.fingerprint import reading
 from pipeline.fingerprint.model import Fingerprint
 from pipeline.lab import sighting
+from pipeline.lab.cache import Progress
 from pipeline.lab.emulator import emulator
 from pipeline.lab.process import tail
 from pipeline.lab.releases import Release
@@ -22,7 +23,7 @@ from pipeline.matrix.cell import Cell
 from pipeline.matrix.result import CellCheck, CellResult, Ended
 from pipeline.plan import Plan
 from pipeline.render import Bundle
-from pipeline.verdict import Listener, Outcome, Verdict
+from pipeline.verdict import CheckResult, Listener, Outcome, Verdict
 from pipeline.verify import UnderTest, verify
 
 # Of the guest, of L1's QEMU for it, and of L1: the last that has something to say is kept.
@@ -38,7 +39,7 @@ def run(
     *,
     accelerator: str | None,
     logs: Path,
-    listener: Listener,
+    say: Progress,
 ) -> CellResult:
     """Boot the bundle's host, and in it the domain on `release`; `plan` has the cell's machine type.
 
@@ -46,14 +47,14 @@ def run(
     release that cannot run in the host, LabFault where its disk cannot be made.
     """
     look = _Look()
-    under_test = UnderTest(emulator=emulator(release, listener.step), script=sighting.script, look=look)
+    under_test = UnderTest(emulator=emulator(release, say), script=sighting.script, look=look)
     verdict = verify(
         plan,
         bundle,
         findings=(),
         accelerator=accelerator,
         logs=logs,
-        listener=listener,
+        listener=_Said(say),
         under_test=under_test,
     )
     return result(cell, verdict, look.taken, compat=_compat(release, cell.machine), logs=logs)
@@ -88,6 +89,21 @@ def result(
         fault=verdict.fault,
         console="" if ended is Ended.HELD else _console(logs),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Said(Listener):
+    """Says what is being done."""
+
+    say: Progress
+
+    def step(self, text: str) -> None:
+        """See Listener."""
+        self.say(text)
+
+    def check(self, result: CheckResult) -> None:
+        """See Listener."""
+        self.say(f"{result.expectation.id}: {result.outcome.value}")
 
 
 @dataclass(slots=True)

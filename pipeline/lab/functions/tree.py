@@ -14,7 +14,7 @@ from pathlib import Path
 from pipeline.errors import LabFault
 from pipeline.lab import cache
 from pipeline.lab.cache import Progress
-from pipeline.lab.debootstrap import lock_hooks, mirror, mmdebstrap, read_lock
+from pipeline.lab.debootstrap import mirror, unpack, write_lock
 
 SUITE = "trixie"
 PACKAGES = ("linux-image-cloud-amd64", "python3.13-minimal", "libpython3.13-stdlib", "busybox-static")
@@ -49,23 +49,14 @@ def tree(progress: Progress) -> GuestTree:
 
 def _prepare(fresh: Path, progress: Progress) -> None:
     progress(f"unpacking a small Linux for the guest from Debian's {SUITE} (half a minute, 0.2 GB)")
-    listed, root = fresh / "packages", fresh / "root"
-    mmdebstrap(
-        root,
-        suites=(SUITE,),
-        packages=PACKAGES,
-        variant="extract",
-        progress=progress,
-        hooks=lock_hooks(listed),
-    )
+    root = fresh / "root"
+    packages = unpack(root, suites=(SUITE,), packages=PACKAGES, progress=progress)
     images = sorted((root / "boot").glob("vmlinuz-*"))
     if len(images) != 1:
         raise LabFault(f"{SUITE} has {len(images)} kernels where one was asked for")
     release = images[0].name.removeprefix("vmlinuz-")
     images[0].rename(fresh / "vmlinuz")
-    packages = [[p.name, p.version, p.architecture, p.sha256] for p in read_lock(listed)]
-    listed.unlink()
     # Device nodes and what only a running system has.
     for unused in ("dev", "etc", "var", "proc", "sys", "run", "tmp"):
         shutil.rmtree(root / unused, ignore_errors=True)
-    (fresh / "lock.json").write_text(json.dumps({"release": release, "packages": packages}, indent=1) + "\n")
+    write_lock(fresh, packages, release=release)

@@ -17,7 +17,7 @@ from pathlib import Path
 from pipeline.errors import LabFault
 from pipeline.lab import tools
 from pipeline.lab.cache import Progress
-from pipeline.lab.debootstrap import EPOCH, Package
+from pipeline.lab.debootstrap import EPOCH, Package, write_lock
 from pipeline.lab.image import LABEL, UUID, HostImage
 from pipeline.lab.initcpio import archive
 
@@ -67,12 +67,7 @@ def finish(
     progress("making its file system")
     _make_file_system(archived, fresh / "root.ext4", progress)
     archived.unlink()
-    lock = {
-        "release": release,
-        "distribution": distribution,
-        "packages": [[p.name, p.version, p.architecture, p.sha256] for p in sorted(set(packages))],
-    }
-    (fresh / "lock.json").write_text(json.dumps(lock, indent=1) + "\n")
+    write_lock(fresh, sorted(set(packages)), release=release, distribution=distribution)
 
 
 def load(path: Path, *, own: str) -> HostImage:

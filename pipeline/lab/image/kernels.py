@@ -14,7 +14,7 @@ from pathlib import Path
 from pipeline.errors import LabFault
 from pipeline.lab import cache
 from pipeline.lab.cache import Progress
-from pipeline.lab.debootstrap import lock_hooks, mirror, mmdebstrap, read_lock
+from pipeline.lab.debootstrap import mirror, unpack, write_lock
 
 PACKAGES = ("linux-image-amd64", "kmod")
 _LOADER = "lib64/ld-linux-x86-64.so.2"
@@ -53,15 +53,8 @@ def kernel(suite: str, progress: Progress) -> Kernel:
 
 def _prepare(fresh: Path, suite: str, progress: Progress) -> None:
     progress(f"unpacking the kernel of Debian's {suite} (half a minute, 0.3 GB)")
-    listed, unpacked = fresh / "packages", fresh / "unpacked"
-    mmdebstrap(
-        unpacked,
-        suites=(suite,),
-        packages=PACKAGES,
-        variant="extract",
-        progress=progress,
-        hooks=lock_hooks(listed),
-    )
+    unpacked = fresh / "unpacked"
+    packages = unpack(unpacked, suites=(suite,), packages=PACKAGES, progress=progress)
     images = sorted((unpacked / "boot").glob("vmlinuz-*"))
     if len(images) != 1:
         raise LabFault(f"{suite} has {len(images)} kernels where one was asked for")
@@ -80,12 +73,8 @@ def _prepare(fresh: Path, suite: str, progress: Progress) -> None:
     (fresh / "tree/lib").symlink_to("usr/lib")
     _depmod(unpacked, fresh / "tree", release)
     images[0].rename(fresh / "vmlinuz")
-    packages = [[p.name, p.version, p.architecture, p.sha256] for p in read_lock(listed)]
     shutil.rmtree(unpacked)
-    listed.unlink()
-    (fresh / "lock.json").write_text(
-        json.dumps({"release": release, "suite": suite, "packages": packages}, indent=1) + "\n"
-    )
+    write_lock(fresh, packages, release=release, suite=suite)
 
 
 def _depmod(unpacked: Path, tree: Path, release: str) -> None:

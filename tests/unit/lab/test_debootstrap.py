@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -13,7 +14,15 @@ import pytest
 
 from pipeline.errors import LabFault
 from pipeline.lab import debootstrap
-from pipeline.lab.debootstrap import Package, Unreachable, lock_hooks, mmdebstrap, read_lock
+from pipeline.lab.debootstrap import (
+    Package,
+    Unreachable,
+    lock_hooks,
+    mmdebstrap,
+    read_lock,
+    unpack,
+    write_lock,
+)
 
 Stub = Callable[[str], Path]
 
@@ -182,3 +191,18 @@ def test_the_mirror_is_debians_unless_another_is_named(monkeypatch: pytest.Monke
     assert debootstrap.mirror() == debootstrap.MIRROR
     monkeypatch.setenv("DRYBOOT_DEBIAN_MIRROR", "http://mirror.invalid")
     assert debootstrap.mirror() == "http://mirror.invalid"
+
+
+def test_what_was_unpacked_is_told_and_locked(stub: Stub, tmp_path: Path) -> None:
+    """The hook that lists packages is played; nothing of it is left beside the tree."""
+    fields = "Package: ovmf\nVersion: 1\nArchitecture: all\nSHA256: " + "0" * 64
+    listed = tmp_path / "root.packages"
+    stub(f'printf "%s\\n" "$@" > {tmp_path}/said; echo "{fields}" > {listed}; mkdir {tmp_path}/root')
+    found = unpack(tmp_path / "root", suites=("trixie",), packages=("ovmf",), progress=lambda _: None)
+    assert found == (Package(name="ovmf", version="1", architecture="all", sha256="0" * 64),)
+    said = (tmp_path / "said").read_text().splitlines()
+    assert {"--variant=extract", *lock_hooks(listed)} <= set(said)
+    assert not listed.exists()
+    write_lock(tmp_path / "root", found, release="6.12")
+    locked = json.loads((tmp_path / "root/lock.json").read_text())
+    assert locked == {"release": "6.12", "packages": [["ovmf", "1", "all", "0" * 64]]}

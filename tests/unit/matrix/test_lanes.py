@@ -14,8 +14,10 @@ from pipeline.lab import direct, releases
 from pipeline.lab.abilities import MachineType
 from pipeline.lab.direct import DirectRun
 from pipeline.lab.direct_checks import DirectCheck
+from pipeline.matrix import nested
+from pipeline.matrix.cell import Lane
 from pipeline.matrix.job import Job
-from pipeline.matrix.lanes import Fast
+from pipeline.matrix.lanes import LANES, Fast, Nested
 from pipeline.matrix.result import CellCheck, Ended
 from pipeline.scenario.loader import SHIPPED
 from tests.unit.matrix.conftest import job
@@ -112,3 +114,28 @@ def test_faults_are_raised(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
         Fast().run(of())
     with pytest.raises(BadInput):
         Fast().run(job(scenario="schema: 2\n"))
+
+
+def test_the_nested_lane_has_the_machine_type_of_the_cell_in_everything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def run(cell: Any, plan: Any, bundle: Any, release: Any, **more: Any) -> str:
+        asked.update(cell=cell, plan=plan, bundle=bundle, release=release.name, **more)
+        assert more["logs"].is_dir()
+        return "a result"
+
+    monkeypatch.setattr(nested, "run", run)
+    wanted = of("10.0", lane=Lane.NESTED)
+    assert Nested().run(wanted) == "a result"  # type: ignore[comparison-overlap]
+    assert asked["plan"].guest.machine.value == "pc-q35-10.0"
+    assert b"pc-q35-10.0" in asked["bundle"].files["libvirt/win10.xml"]
+    assert (asked["cell"], asked["release"], asked["accelerator"]) == (wanted.cell, "10.0", None)
+    assert not asked["logs"].exists()
+
+
+def test_the_nested_lane_needs_what_the_host_is_made_of_too() -> None:
+    fast, slow = (LANES[lane].needs("11.1") for lane in (Lane.FAST, Lane.NESTED))
+    assert slow.items() > fast.items()
+    assert set(slow) - set(fast) == {"image of the host"}

@@ -26,19 +26,17 @@ def unpack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., lis
     def play(*images: str) -> list[Path]:
         made = []
 
-        def mmdebstrap(target: Path, **options: Any) -> None:
-            assert (options["variant"], options["packages"]) == ("extract", tree.PACKAGES)
+        def unpacked(target: Path, **options: Any) -> tuple[Package, ...]:
+            assert options["packages"] == tree.PACKAGES
             for folder in ("boot", "dev", "etc", "usr/bin"):
                 (target / folder).mkdir(parents=True)
             for image in images:
                 (target / "boot" / f"vmlinuz-{image}").write_bytes(b"kernel")
             (target / "usr/bin/busybox").write_bytes(b"busybox")
-            (target.parent / "packages").touch()
             made.append(target)
+            return (Package(name="busybox-static", version="1.37", architecture="amd64", sha256="0" * 64),)
 
-        monkeypatch.setattr(tree, "mmdebstrap", mmdebstrap)
-        package = Package(name="busybox-static", version="1.37", architecture="amd64", sha256="0" * 64)
-        monkeypatch.setattr(tree, "read_lock", lambda _: (package,))
+        monkeypatch.setattr(tree, "unpack", unpacked)
         return made
 
     return play

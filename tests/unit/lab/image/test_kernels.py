@@ -27,8 +27,7 @@ def unpack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
     monkeypatch.setenv("DRYBOOT_CACHE", str(tmp_path / "cache"))
 
     def play(*, library: str = "lib", depmod: str = DEPMOD, images: tuple[str, ...] = (RELEASE,)) -> None:
-        def mmdebstrap(target: Path, **options: Any) -> None:
-            assert options["variant"] == "extract"
+        def unpacked(target: Path, **options: Any) -> tuple[Package, ...]:
             assert options["suites"] == ("bookworm",)
             folders = ("boot", "bin", "lib64", f"{library}/modules/{RELEASE}/kernel")
             for folder in folders:
@@ -39,11 +38,9 @@ def unpack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
             (target / "bin/kmod").touch()
             (target / "lib64/ld-linux-x86-64.so.2").write_text(depmod)
             (target / "lib64/ld-linux-x86-64.so.2").chmod(0o755)
-            (target.parent / "packages").touch()
+            return (Package(name="linux-image", version="6.1", architecture="amd64", sha256="0" * 64),)
 
-        monkeypatch.setattr(kernels, "mmdebstrap", mmdebstrap)
-        package = Package(name="linux-image", version="6.1", architecture="amd64", sha256="0" * 64)
-        monkeypatch.setattr(kernels, "read_lock", lambda _: (package,))
+        monkeypatch.setattr(kernels, "unpack", unpacked)
 
     return play
 
@@ -63,7 +60,7 @@ def test_a_kernel_with_its_modules_and_indexes(unpack: Callable[..., None], libr
 def test_the_cache_is_used(unpack: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     unpack()
     first = kernels.kernel("bookworm", quiet)
-    monkeypatch.setattr(kernels, "mmdebstrap", None)
+    monkeypatch.setattr(kernels, "unpack", None)
     assert kernels.kernel("bookworm", quiet) == first
 
 
