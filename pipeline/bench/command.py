@@ -17,13 +17,12 @@ from rich.table import Table
 
 from pipeline import scenario as scenarios
 from pipeline.bench import device, matrix
+from pipeline.bench.kernel import bare_kernel
 from pipeline.bench.pair import Pair, paired
 from pipeline.errors import ExitCode, LabFault
-from pipeline.lab import accel, board, cache, kernel_proof, toolchain
+from pipeline.lab import accel, board, kernel_proof, toolchain
 from pipeline.lab.image import debian
 from pipeline.lab.machine import hardware
-from pipeline.lab.run_directory import run_directory
-from pipeline.lab.servers import device_server
 from pipeline.plan import resolve
 from pipeline.render import Inputs, render
 from pipeline.verdict import Listener
@@ -134,12 +133,7 @@ def _host_pairs(scenario: str, runs: int) -> Sequence[Pair]:
     machine = hardware(layout, accelerator=chosen.l1, cpu_vendor=plan.host.cpu_vendor)
 
     def floor() -> float:
-        with run_directory(cache.runs()) as run, device_server(layout.emulated, run=run):
-            started = time.perf_counter()
-            problem = kernel_proof.boot_tiny(qemu, image, machine, seconds=120, folder=run.path)
-            if problem:
-                raise LabFault(f"the floor did not run: {problem}")
-            return time.perf_counter() - started
+        return bare_kernel(qemu, image, machine, layout.emulated)
 
     def ours(fast: bool) -> float:
         with tempfile.TemporaryDirectory(prefix="dryboot-bench-") as folder:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 import statistics
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 from pipeline import scenario as scenarios
+from pipeline.bench.kernel import bare_kernel
 from pipeline.bench.pair import Pair, paired
-from pipeline.errors import LabFault
 from pipeline.lab import accel, board, cache, kernel_proof, meter, toolchain
 from pipeline.lab.device.client import measure_config_reads, measure_echo_floor
 from pipeline.lab.image import debian
@@ -81,12 +80,7 @@ def _boot_pair(scenario: str, runs: int) -> Pair:
     bare = [*without_functions(full)]
 
     def boot(machine: Sequence[str]) -> float:
-        with run_directory(cache.runs()) as run, device_server(layout.emulated, run=run):
-            started = time.perf_counter()
-            problem = kernel_proof.boot_tiny(qemu, image, machine, seconds=120, folder=run.path)
-            if problem:
-                raise LabFault(f"a bare kernel did not run: {problem}")
-            return time.perf_counter() - started
+        return bare_kernel(qemu, image, machine, layout.emulated)
 
     turns = [(boot(bare), boot(full)) for _ in range(runs)]
     least, ours = min(turn[0] for turn in turns), min(turn[1] for turn in turns)

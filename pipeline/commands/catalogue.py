@@ -16,14 +16,14 @@ def faults(
     from rich.console import Console
 
     from pipeline.faults import command
+    from pipeline.lab import accel
 
     if not lint and not boot:
         lint = boot = True
     at_once = number("--jobs", jobs)
     if not 0 <= at_once <= 64:
         raise BadInput(f"cannot boot {jobs} faults at once", hint="--jobs 2")
-    if accelerator not in {"", "kvm", "tcg"}:
-        raise BadInput(f"there is no accelerator {accelerator!r}", hint="--accel kvm or --accel tcg")
+    accel.checked(accelerator)
     return command.run(
         Console(),
         lint=lint,

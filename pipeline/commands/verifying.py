@@ -39,14 +39,14 @@ def verify(
     from rich.console import Console
 
     from pipeline import verify as run
+    from pipeline.lab import accel
     from pipeline.report import as_json, files, junit, terminal
 
     if not scenario:
         raise BadInput("no scenario is named", hint="--scenario NAME, or --all for every shipped one")
     if boot not in {"default", "fallback"}:
         raise BadInput(f"there is no entry {boot!r} to boot", hint="--boot default or --boot fallback")
-    if accelerator not in {"", "kvm", "tcg"}:
-        raise BadInput(f"there is no accelerator {accelerator!r}", hint="--accel kvm or --accel tcg")
+    accel.checked(accelerator)
     if functions and boot == "fallback":
         raise BadInput(
             "--functions needs a guest, and --boot fallback starts none", hint="leave one of them out"

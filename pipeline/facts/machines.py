@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from pipeline.facts import table
+from pipeline.facts import version as versions
 from pipeline.facts.version import parts
 
 
@@ -31,6 +32,11 @@ def version_of(machine: str) -> str | None:
     """`pc-q35-9.2` to `9.2`; None for the unversioned `q35` and for other boards."""
     head, _, version = machine.rpartition("-")
     return version if head == "pc-q35" else None
+
+
+def order(machine: str) -> tuple[int, ...]:
+    """The version to sort by, oldest first; what has none comes before."""
+    return versions.order(version_of(machine) or "0")
 
 
 def status(machine: str, *, qemu: str) -> Status:

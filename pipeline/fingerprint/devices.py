@@ -26,7 +26,7 @@ def read(sighting: Sighting) -> Fingerprint:
         return notes.fingerprint()
     for name, device in qtree.named(qtree.devices(text)):
         # Two that nothing tells apart get numbers, and their properties go with them.
-        place = notes.free(f"devices/{name}").removeprefix("devices/")
+        place = notes.place(name)
         notes.fact(place, device.kind)
         for key, value in device.properties.items():
             if key not in _HOST_SIDE | _IN_THE_NAME:

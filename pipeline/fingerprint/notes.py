@@ -36,6 +36,10 @@ class Notes:
             taken = f"{path}#{count}"
         return taken
 
+    def place(self, path: str) -> str:
+        """`path` below the section, with a number where it is taken: for facts that go together."""
+        return self.free(f"{self.section}/{path}").removeprefix(f"{self.section}/")
+
     def leave_out(self, path: str, reason: str) -> None:
         """Note why `path` of the section (all of it where it is empty) has no facts."""
         self.left_out["/".join(filter(None, (self.section, plain(path))))] = plain(reason)

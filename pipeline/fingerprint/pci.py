@@ -95,7 +95,7 @@ def _function(notes: Notes, one: Seen) -> None:
     if one.header != _BRIDGE:
         notes.fact(f"{name}/subsystem", IdPair(number(config, 0x2C, 2), number(config, 0x2E, 2)))
     for capability in (*conventional(config), *extended(config)):
-        where = notes.free(f"pci/{name}/{capability.name}").removeprefix("pci/")
+        where = notes.place(f"{name}/{capability.name}")
         for part, value in capability.facts:
             notes.fact(f"{where}/{part}" if part else where, value)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipeline.errors import LabFault
+from pipeline.errors import BadInput, LabFault
 
 Name = Literal["kvm", "tcg"]
 
@@ -19,6 +19,13 @@ class Accelerator:
     l1: Name
     l2: Name
     reason: str
+
+
+def checked(name: str) -> str:
+    """What --accel may say, nothing too; raises BadInput for anything else."""
+    if name not in {"", "kvm", "tcg"}:
+        raise BadInput(f"there is no accelerator {name!r}", hint="--accel kvm or --accel tcg")
+    return name
 
 
 def choose(override: str | None, kvm_problem: Callable[[], str]) -> Accelerator:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from pipeline.lab import translator
 from pipeline.lab.cache import Progress
@@ -16,29 +15,12 @@ from pipeline.pci import Address
 SERIAL_CHARDEV = "charserial0"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Direct:
-    """A domain at L0: QEMU's arguments, but for the back end of the serial line (chardev SERIAL_CHARDEV)."""
-
-    arguments: tuple[str, ...]
-    domain: DirectDomain
-
-
-def direct(
-    xml: bytes,
-    release: Release,
-    *,
-    machine: str,
-    sockets: dict[Address, str],
-    accelerator: str,
-    progress: Progress,
-) -> Direct:
-    """The rendered domain `xml` on `release` with the machine type `machine`.
-
-    `sockets` as for `for_direct`. Raises translator.Refused where libvirt does not take it, LabFault.
-    """
+def domain(
+    xml: bytes, release: Release, *, machine: str, sockets: dict[Address, str], accelerator: str
+) -> DirectDomain:
+    """The rendered domain `xml` at L0 on `release` with the machine type `machine`; `sockets` as for `for_direct`."""
     version = release.firmware.version
-    changed = for_direct(
+    return for_direct(
         xml,
         machine=machine,
         firmware=f"OVMF {version} of QEMU {release.name}" if version else f"the OVMF of QEMU {release.name}",
@@ -46,8 +28,14 @@ def direct(
         left_out=() if release.has(EMULATED) else (EMULATED,),
         accelerator=accelerator,
     )
-    translated = translator.translate(changed.xml, release, progress)
-    return Direct(arguments=complete(translated, changed), domain=changed)
+
+
+def arguments(domain: DirectDomain, release: Release, progress: Progress) -> tuple[str, ...]:
+    """QEMU's arguments for it, but for the back end of the serial line (chardev SERIAL_CHARDEV).
+
+    Raises translator.Refused where libvirt does not take it, LabFault.
+    """
+    return complete(translator.translate(domain.xml, release, progress), domain)
 
 
 def complete(translated: Sequence[str], domain: DirectDomain) -> tuple[str, ...]:

@@ -216,17 +216,16 @@ def _place(address: Address, several: bool) -> str:
     return f"addr={address.device:x}.{address.function:x}{',multifunction=on' if several else ''}"
 
 
-def socket_name(function: PlannedFunction) -> str:
-    """The name of an emulated function; its socket in the run directory is `NAME.sock`."""
-    address = function.address
+def socket_name(address: Address) -> str:
+    """The name of the emulated function at an address; its socket in the run directory is `NAME.sock`."""
     return f"fn-{address.bus:02x}-{address.device:02x}-{address.function:x}"
 
 
 def _emulated(function: PlannedFunction, bus: str, several: bool) -> str:
-    socket = {"type": "unix", "path": f"{socket_name(function)}.sock"}
+    socket = {"type": "unix", "path": f"{socket_name(function.address)}.sock"}
     device = {
         "driver": "vfio-user-pci",
-        "id": socket_name(function),
+        "id": socket_name(function.address),
         "bus": bus,
         "addr": f"{function.address.device:x}.{function.address.function:x}",
         "socket": socket,
@@ -237,7 +236,7 @@ def _emulated(function: PlannedFunction, bus: str, several: bool) -> str:
 def _spec(function: PlannedFunction, several: bool) -> FunctionSpec:
     subsystem = function.subsystem or IdPair(0, 0)
     return FunctionSpec(
-        name=socket_name(function),
+        name=socket_name(function.address),
         vendor_id=function.ids.vendor,
         device_id=function.ids.device,
         class_code=int(function.class_code, 16),

@@ -10,7 +10,7 @@ import contextlib
 import select
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,16 +18,15 @@ from pipeline.errors import LabFault
 from pipeline.fingerprint.sighting import Sighting
 from pipeline.lab import argv, board, cache, domain, payload, sighting, toolchain, translator
 from pipeline.lab import line as lines
-from pipeline.lab.argv import Direct
 from pipeline.lab.direct_checks import DirectCheck, compare, refused
-from pipeline.lab.direct_domain import CODE, VARIABLES, Medium
+from pipeline.lab.direct_domain import CODE, VARIABLES, DirectDomain, Medium
+from pipeline.lab.direct_report import report
 from pipeline.lab.line import Line
 from pipeline.lab.process import tail
 from pipeline.lab.releases import Release
 from pipeline.lab.run_directory import RunDirectory, run_directory
-from pipeline.lab.servers import device_server
+from pipeline.lab.servers import forked_server
 from pipeline.lab.vm import Machine, Refused, machine
-from pipeline.pci import Address
 from pipeline.plan.model import Plan
 
 DEADLINE = 120.0
@@ -37,11 +36,9 @@ _NAME = "cell"
 # MdeModulePkg/Bus/Pci/PciSioSerialDxe/SerialIo.c SerialWrite()).
 _LINE = "line"
 _CONSOLE_LINES = 25
-# What the shell says before it runs startup.nsh: any key but Escape ends its wait of 5 s (edk2
-# ShellPkg/Application/Shell/Shell.c DoStartupScript()).
-_WAITS = b" to skip "
-# What OVMF says when it has nothing to boot (MdeModulePkg/Universal/BdsDxe).
-_GAVE_UP = (b"No bootable option or device was found", b"Press any key to enter the Boot Manager Menu")
+# A guest says it byte by byte; each look at them takes as long as saying several.
+_PAUSE = 0.01
+_GAVE_UP = tuple(text.encode() for text in payload.GAVE_UP)
 # The first sign of each phase on the serial line.
 _PHASES = {
     "boot loader": b"BdsDxe: starting",
@@ -85,75 +82,66 @@ def boot(
     way, or where nothing is said of it by then.
     """
     started = time.monotonic()
-    name = versioned(machine_type, release)
-    names = {function.address: board.socket_name(function) for function in plan.passed}
+    name = release.versioned(machine_type)
+    names = {function.address: board.socket_name(function.address) for function in plan.passed}
     emulated = {spec.name: spec for spec in board.lay_out(plan).emulated}
     sockets = {address: f"{one}.sock" for address, one in names.items() if one in emulated}
-    try:
-        direct = argv.direct(
-            xml, release, machine=name, sockets=sockets, accelerator=accelerator, progress=progress
-        )
-    except translator.Refused as error:
-        return DirectRun(checks=refused(error.message))
-    stand_ins = (*direct.domain.replacements, f"QEMU: {release.qemu.origin}")
+    changed = argv.domain(xml, release, machine=name, sockets=sockets, accelerator=accelerator)
+    ports = domain.root_ports(xml)
+    stand_ins = (*changed.replacements, f"QEMU: {release.qemu.origin}")
     with contextlib.ExitStack() as stack:
         run = stack.enter_context(run_directory(cache.runs()))
-        served = [
-            emulated[names[place.source]] for place in direct.domain.places if _is_there(direct, place.source)
-        ]
-        put_files(xml, direct, release, run, progress)
+        wanted = [board.socket_name(place.source) for place in changed.places]
+        served = [emulated[one] for one in wanted if one in changed.emulated]
+        try:
+            arguments = argv.arguments(changed, release, progress)
+        except translator.Refused as error:
+            return DirectRun(checks=refused(error.message))
+        put_files(changed, release, run, progress)
         if served:
-            stack.enter_context(device_server(served, run=run))
+            stack.enter_context(forked_server(served, run=run))
         times = {"preparing": time.monotonic() - started}
         try:
-            return _watched(plan, name, direct, release, run, deadline, times, stand_ins)
+            return _watched(plan, name, ports, changed, arguments, release, run, deadline, times, stand_ins)
         except Refused as error:
             console = tail(run.path / f"{_NAME}.log", _CONSOLE_LINES)
             return DirectRun(checks=refused(error.message), times=times, stand_ins=stand_ins, console=console)
 
 
-def versioned(machine_type: str, release: Release) -> str:
-    """The machine type that an alias such as `q35` means on `release`; any other name stays."""
-    return next((one.name for one in release.machines() if one.alias == machine_type), machine_type)
-
-
-def _is_there(direct: Direct, source: Address) -> bool:
-    devices = {str(device["id"]) for device in direct.domain.devices}
-    return f"fn-{source.bus:02x}-{source.device:02x}-{source.function:x}" in devices
-
-
 def put_files(
-    xml: bytes, direct: Direct, release: Release, run: RunDirectory, progress: Callable[[str], None]
+    changed: DirectDomain, release: Release, run: RunDirectory, progress: Callable[[str], None]
 ) -> None:
     """Put the firmware and the media of a domain at L0 into the run's directory."""
     (run.path / CODE).symlink_to(release.firmware.plain.code.resolve())
     shutil.copyfile(release.firmware.plain.variables, run.path / VARIABLES)
-    for medium in direct.domain.media:
+    for medium in changed.media:
         target = run.path / medium.name
         if medium.payload:
-            target.symlink_to(_payload(medium, domain.root_ports(xml), progress))
+            target.symlink_to(_payload(medium, progress))
         else:
             target.write_bytes(bytes(1 << 20))
 
 
-def _payload(medium: Medium, ports: tuple[tuple[int, int], ...], progress: Callable[[str], None]) -> Path:
-    """The payload as a disk or a CD; it is the same for every cell of a domain."""
+def _payload(medium: Medium, progress: Callable[[str], None]) -> Path:
+    """The payload as a disk or a CD; it is the same for every cell."""
     shell = toolchain.efi_shell(progress)
-    script = sighting.script(ports)
+    script = sighting.short_script()
 
     def make(fresh: Path) -> None:
-        payload.fat_image(shell, ports, fresh / "disk", startup_script=sighting.script)
+        payload.fat_image(shell, script, fresh / "disk")
         if medium.cdrom:
             payload.boot_iso(fresh / "disk", fresh / "cd")
 
-    key = cache.key("payload", 1, script, medium.cdrom, shell.read_bytes())
+    key = cache.key("payload", 1, script, medium.cdrom, payload.boot_program(shell))
     return cache.prepared("payloads", key, make) / ("cd" if medium.cdrom else "disk")
 
 
 def _watched(
     plan: Plan,
     machine_type: str,
-    direct: Direct,
+    ports: Sequence[tuple[int, int]],
+    changed: DirectDomain,
+    arguments: Sequence[str],
     release: Release,
     run: RunDirectory,
     deadline: float,
@@ -166,7 +154,7 @@ def _watched(
         began = time.monotonic()
         with machine(
             release.qemu,
-            ["-chardev", backend, *direct.arguments],
+            ["-chardev", backend, *arguments],
             run=run,
             name=_NAME,
             what=f"the cell {release.name} {machine_type}",
@@ -183,7 +171,7 @@ def _watched(
             ended = time.monotonic()
             times["looking"] = ended - looked
         times["ending"] = time.monotonic() - ended
-    checks = tuple(compare(plan, machine_type, direct.domain, payload.read(said), through=through))
+    checks = tuple(compare(plan, machine_type, changed, report(seen, ports) if seen else None))
     held = all(check.held for check in checks)
     return DirectRun(
         checks=checks,
@@ -201,7 +189,7 @@ def _listen(
 
     Raises LabFault where QEMU ends, or nothing of both has come `deadline` seconds after `began`.
     """
-    said, answered = bytearray(), False
+    said = bytearray()
     for part in _parts(line, guest, began + deadline):
         said += part
         now = time.monotonic() - began
@@ -209,9 +197,6 @@ def _listen(
         for phase, sign in _PHASES.items():
             if phase not in times and sign in said:
                 times[phase] = now
-        if not answered and _WAITS in said:
-            line.write(b"\r")
-            answered = True
         if (whole := up_to_the_end(said)) is not None:
             times["payload's end"] = now
             return whole, True
@@ -244,6 +229,7 @@ def _parts(line: Line, guest: Machine, until: float) -> Iterator[bytes]:
         part = line.read()
         if part:
             yield part
+            time.sleep(_PAUSE)
         else:
             with contextlib.suppress(Exception):
                 guest.process.wait(timeout=5)

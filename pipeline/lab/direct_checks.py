@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pipeline.lab.board import socket_name
 from pipeline.lab.direct_devices import EMULATED
 from pipeline.lab.direct_domain import DirectDomain, GuestPlace
 from pipeline.lab.payload import Report
-from pipeline.pci import Address, IdPair
+from pipeline.pci import IdPair
 from pipeline.plan.model import Plan
 
 
@@ -26,31 +27,23 @@ def refused(words: str) -> tuple[DirectCheck, ...]:
     return (DirectCheck(name="qemu-started", held=False, observed=words),)
 
 
-def compare(
-    plan: Plan, machine: str, domain: DirectDomain, report: Report, *, through: bool
-) -> Iterator[DirectCheck]:
-    """The checks of a boot whose payload said `report`; `through`: it came to its end."""
+def compare(plan: Plan, machine: str, domain: DirectDomain, report: Report | None) -> Iterator[DirectCheck]:
+    """The checks of a boot of which there is this `report`; None where the payload has not come to its end."""
     yield DirectCheck(name="qemu-started", held=True, observed="running")
-    booted = "the payload ran to its end" if through else "the firmware found nothing to boot"
-    yield DirectCheck(name="booted", held=through, observed=booted)
-    if not through:
+    booted = "the payload ran to its end" if report else "the firmware found nothing to boot"
+    yield DirectCheck(name="booted", held=report is not None, observed=booted)
+    if report is None:
         return
-    is_ovmf = "EDK II" in report.firmware or "EFI Development Kit" in report.firmware
-    observed = f"OVMF ({report.firmware})" if is_ovmf else report.firmware or "nothing"
-    yield DirectCheck(name="firmware", held=is_ovmf, observed=observed)
+    observed = f"OVMF ({report.firmware})" if report.is_ovmf else report.firmware or "nothing"
+    yield DirectCheck(name="firmware", held=report.is_ovmf, observed=observed)
     observed = report.machine or "nothing"
     yield DirectCheck(name="machine", held=report.machine == machine, observed=observed)
     ids = {function.address: function.ids for function in plan.passed}
-    emulated = {str(device["id"]) for device in domain.devices if device["driver"] == EMULATED}
     for place in domain.places:
-        if _name(place.source) in emulated:
+        if socket_name(place.source) in domain.emulated:
             yield _function(place, ids.get(place.source), report)
         else:
             yield _left_out(place, report)
-
-
-def _name(source: Address) -> str:
-    return f"fn-{source.bus:02x}-{source.device:02x}-{source.function:x}"
 
 
 def _function(place: GuestPlace, ids: IdPair | None, report: Report) -> DirectCheck:

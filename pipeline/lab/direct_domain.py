@@ -68,6 +68,11 @@ class DirectDomain:
     backends: tuple[str, ...]
     replacements: tuple[str, ...]
 
+    @property
+    def emulated(self) -> frozenset[str]:
+        """Names of the emulated functions that it has."""
+        return frozenset(str(one["id"]) for one in self.devices if one["driver"] == EMULATED)
+
 
 def for_direct(
     xml: bytes,
@@ -91,7 +96,7 @@ def for_direct(
     work.firmware(firmware)
     work.cpu(accelerator)
     if accelerator == "tcg":
-        work.hyperv()
+        work.said += domain.leave_out_hyperv(work.root)
     work.outward()
     media = tuple(work.media())
     added = [*work.networks()]
@@ -169,19 +174,6 @@ class _Work:
             self.said.append(f"<cpu mode='host-passthrough'> replaced by 'maximum': {_NO_KVM}")
             for feature in cpu.findall("feature[@name='topoext']"):
                 cpu.remove(feature)
-
-    def hyperv(self) -> None:
-        """Only KVM gives a guest Hyper-V's interfaces (QEMU target/i386/kvm), and 7.2 refuses `hv-vpindex` without."""
-        found = [
-            *self.root.findall("features/hyperv"),
-            *self.root.findall("clock/timer[@name='hypervclock']"),
-        ]
-        for element in found:
-            parent = element.getparent()
-            assert parent is not None
-            parent.remove(element)
-        if found:
-            self.said.append("<hyperv> left out: without KVM QEMU gives a guest none of it")
 
     def outward(self) -> None:
         for tag in _PLACING:

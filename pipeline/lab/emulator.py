@@ -21,14 +21,6 @@ if TYPE_CHECKING:
 PLACE = "/opt/qemu"
 _LABEL = "dryboot-qemu"
 _SCRIPT = "/opt/qemu-system-x86_64"
-_LIBRARIES = f"{PLACE}/usr/lib/x86_64-linux-gnu"
-# The ROM directories of Debian's packages; a release's own OVMF is named by the domain.
-_DATA = ("usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu")
-_START = f"""#!/bin/sh
-export QEMU_MODULE_DIR={_LIBRARIES}/qemu
-exec {_LIBRARIES}/ld-linux-x86-64.so.2 --library-path {_LIBRARIES} {PLACE}/usr/bin/qemu-system-x86_64 \\
-    {" ".join(f"-L {PLACE}/{folder}" for folder in _DATA)} "$@"
-"""
 # Room beside the files for the file system itself, in MiB.
 _ROOM = 64
 _DISK = "tree.ext4"
@@ -36,12 +28,13 @@ _DISK = "tree.ext4"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Emulator:
-    """`disk` holds the release's tree; `binary`, `code` and `variables` are paths in L1."""
+    """`disk` holds the release's tree, `script` starts it; `binary`, `code` and `variables` are paths in L1."""
 
     version: str
     disk: Path
     code: str
     variables: str
+    script: str
     binary: str = _SCRIPT
 
     @property
@@ -54,7 +47,7 @@ class Emulator:
 
     def mount(self, shell: Shell) -> None:
         """Put the tree at its place in L1; raises LabFault where the disk is not there."""
-        shell.write(self.binary, _START.encode())
+        shell.write(self.binary, self.script.encode())
         mount = f"mkdir -p {PLACE} && mount -o ro LABEL={_LABEL} {PLACE}"
         done = shell.run(f"chmod 755 {self.binary} && {mount} && {self.binary} --version")
         if done.status:
@@ -94,4 +87,5 @@ def emulator(release: Release, progress: Progress) -> Emulator:
         disk=cache.prepared("emulators", name, make) / _DISK,
         code=f"{PLACE}/{pair.code.relative_to(tree)}",
         variables=f"{PLACE}/{pair.variables.relative_to(tree)}",
+        script=release.qemu.moved(Path(PLACE)).script(),
     )

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.lab.digest import sha256
+
 _DESCRIPTORS = ("usr/share/qemu/firmware", "share/qemu/firmware", "usr/local/share/qemu/firmware")
 # Code and variables without descriptors: Debian's, Arch's, Fedora's, and what QEMU itself installs.
 _PAIRS = (
@@ -49,7 +51,7 @@ class Firmware:
         """SHA256 over the plain pair."""
         both = hashlib.sha256()
         for path in (self.plain.code, self.plain.variables):
-            both.update(hashlib.sha256(path.read_bytes()).digest())
+            both.update(bytes.fromhex(sha256(path)))
         return both.hexdigest()
 
 

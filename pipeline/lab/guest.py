@@ -23,8 +23,6 @@ from pipeline.plan.model import Check, Expectation, Plan, Stage
 from pipeline.verdict import CheckResult, Outcome
 
 SECONDS = {"tcg": 400, "kvm": 120}
-# What OVMF says when it has nothing to boot (MdeModulePkg/Universal/BdsDxe); then waiting longer is no use.
-_FIRMWARE_GAVE_UP = ("No bootable option or device was found", "Press any key to enter the Boot Manager Menu")
 _XML = "/root/domain.xml"
 _END_SECONDS = 60
 _ROOT_PORT_OF_BUS_0 = "behind a root port"
@@ -120,7 +118,7 @@ def run_guest(
             report = payload.read(text)
             if (functions or not report.complete) and _alive(shell, name):
                 shell.run(f"virsh destroy {name}")
-                if not any(sign in text for sign in _FIRMWARE_GAVE_UP):
+                if not any(sign in text for sign in payload.GAVE_UP):
                     raise LabFault(f"the guest did not come to its end in {limit} s:\n{last_lines(text)}")
             results += _compare(plan, wanted, report, seconds)
             if look and report.complete:
@@ -233,7 +231,7 @@ def _compare(
     """Compare each expectation about the inside of the guest with the payload's report."""
     not_told = "nothing: the payload did not come to its end"
     firmware = report.firmware if report.complete else not_told
-    is_ovmf = "EDK II" in firmware or "EFI Development Kit" in firmware
+    is_ovmf = report.complete and report.is_ovmf
     expectation = _find(wanted, Check.FIRMWARE)
     yield _result(expectation, is_ovmf, f"OVMF ({firmware})" if is_ovmf else firmware, seconds)
     expectation = _find(wanted, Check.MACHINE)

@@ -170,7 +170,7 @@ def _media(
         if files:
             medium.write(files, disk)
         elif number == 0:
-            payload.fat_image(shell_program, ports, disk, startup_script=script)
+            payload.fat_image(shell_program, script(ports), disk)
         else:
             disk.write_bytes(bytes(1 << 20))
         if number == 0 and one.cdrom:

@@ -1,4 +1,4 @@
-"""A guest's serial line that can be written to, over two named pipes.
+"""A guest's serial line over named pipes.
 
 QEMU drops a byte that it cannot pass on after four tries (hw/char/serial.c, MAX_XMIT_RETRY), and a guest sends one at a
 time. A Unix socket holds 278 such bytes until its reader comes, a pipe 65536 (ran, Linux): more than a payload says.
@@ -16,7 +16,10 @@ from pipeline.lab.run_directory import RunDirectory
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """Our ends of the pipes; `backend` is the back end for QEMU, without its id. `fileno` is for select."""
+    """Our ends of the pipes; `backend` is the back end for QEMU, without its id. `fileno` is for select.
+
+    Nothing is said over `input`, but QEMU wants it there.
+    """
 
     backend: str
     output: int
@@ -29,10 +32,6 @@ class Line:
     def read(self) -> bytes:
         """What the guest has said; empty when QEMU has closed the line."""
         return os.read(self.output, 65536)
-
-    def write(self, data: bytes) -> None:
-        """Say something to the guest."""
-        os.write(self.input, data)
 
 
 @contextlib.contextmanager

@@ -11,11 +11,16 @@ from pathlib import Path
 import pycdlib
 
 from pipeline.lab import fat
+from pipeline.lab.launcher import launcher
 from pipeline.pci import IdPair
 
+# What OVMF says when it has nothing to boot (MdeModulePkg/Universal/BdsDxe); then waiting longer is no use.
+GAVE_UP = ("No bootable option or device was found", "Press any key to enter the Boot Manager Menu")
 BEGIN, END = "DRYBOOT-BEGIN", "DRYBOOT-END"
 _PORT = "DRYBOOT-PORT"
 _FAT_KIB = 2880
+# No countdown before startup.nsh, and no list of the file systems (UEFI Shell 2.2, 3.2).
+_OPTIONS = "shell -nomap -nointerrupt"
 # Control sequences and operating system commands (ECMA-48, 5.4 and 5.6); what is cut off goes without its rest.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))?")
 _ADDRESS = re.compile(r"^\s*([0-9A-F]{2})\s+([0-9A-F]{2})\s+([0-9A-F]{2})\s+([0-9A-F]{2}) ==>")
@@ -50,13 +55,17 @@ def text(lines: Sequence[str]) -> str:
 Script = Callable[[Sequence[tuple[int, int]]], str]
 
 
-def fat_image(
-    shell: Path, ports: Sequence[tuple[int, int]], target: Path, *, startup_script: Script = script
-) -> None:
-    """A FAT disk with the shell as its boot program, which runs what `startup_script` makes of the ports."""
-    startup = target.with_suffix(".nsh")
-    startup.write_text(startup_script(ports), newline="")
-    fat.make(target, {"EFI/BOOT/BOOTX64.EFI": shell, "startup.nsh": startup}, size=_FAT_KIB << 10)
+def boot_program(shell: Path) -> bytes:
+    """What the firmware finds on the disk: the UEFI shell, told to run startup.nsh at once."""
+    return launcher(shell.read_bytes(), _OPTIONS)
+
+
+def fat_image(shell: Path, script: str, target: Path) -> None:
+    """A FAT disk that boots the shell, which at once runs the script."""
+    startup, program = target.with_suffix(".nsh"), target.with_suffix(".efi")
+    startup.write_text(script, newline="")
+    program.write_bytes(boot_program(shell))
+    fat.make(target, {"EFI/BOOT/BOOTX64.EFI": program, "startup.nsh": startup}, size=_FAT_KIB << 10)
 
 
 def boot_iso(disk: Path, target: Path) -> None:
@@ -89,6 +98,11 @@ class Report:
     machine: str
     functions: tuple[GuestFunction, ...]
     port_buses: tuple[int, ...]
+
+    @property
+    def is_ovmf(self) -> bool:
+        """Whether the firmware calls itself so, as edk2 of today or of 2022 does."""
+        return "EDK II" in self.firmware or "EFI Development Kit" in self.firmware
 
 
 def clean(line: str) -> str:

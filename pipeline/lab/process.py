@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.errors import LabFault
 from pipeline.lab.run_directory import RunDirectory
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 @contextlib.contextmanager
@@ -53,6 +57,19 @@ def child(
         yield process
     finally:
         _end(process)
+
+
+def settle(parent: int, log: Path) -> None:
+    """Make a fresh fork of the process `parent` one of its own: it ends with its parent, and speaks to `log`.
+
+    Raises ProcessLookupError where the parent is gone already.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        raise ProcessLookupError(f"process {parent} has ended")
+    with log.open("ab") as stream:
+        for descriptor in (1, 2):
+            os.dup2(stream.fileno(), descriptor)
 
 
 def _search_path(environment: Mapping[str, str] | None) -> str:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from pipeline.lab import abilities, cache, firmware, run_directory, toolchain
 from pipeline.lab.abilities import Abilities, MachineType
 from pipeline.lab.cache import Progress
 from pipeline.lab.debootstrap import Package
+from pipeline.lab.digest import sha256
 from pipeline.lab.firmware import Firmware
 from pipeline.lab.toolchain import Qemu, Recipe
 
@@ -58,6 +59,14 @@ class Release:
     def machines(self) -> tuple[MachineType, ...]:
         """Its versioned Q35 machine types, oldest first."""
         return self.abilities().machines
+
+    def versioned(self, machine: str) -> str:
+        """The machine type that an alias such as `q35` means here; any other name stays."""
+        return next((one.name for one in self.machines() if one.alias == machine), machine)
+
+    def compat(self, machine: str) -> Mapping[str, str] | None:
+        """The compat properties of a machine type or of what an alias means, None where this QEMU does not tell."""
+        return next((one.compat for one in self.machines() if machine in {one.name, one.alias}), None)
 
     def has(self, device: str) -> bool:
         """Whether it has the device model `device`, such as vfio-user-pci."""
@@ -226,7 +235,7 @@ def _release(name: str, qemu: Qemu, binary: Path, roots: Sequence[Path], progres
         own = _packaged(packaged()[-1], progress).firmware
         found = replace(own, version=f"{own.version} (the lab's own: none is beside this QEMU)".lstrip())
     try:
-        both = [hashlib.sha256(binary.read_bytes()).hexdigest(), found.digest]
+        both = [sha256(binary), found.digest]
     except OSError as error:
         raise LabFault(f"cannot read {error.filename}: {error.strerror}") from error
     digest = hashlib.sha256("".join(both).encode()).hexdigest()

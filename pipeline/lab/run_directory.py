@@ -20,6 +20,8 @@ from pathlib import Path
 
 import psutil
 
+from pipeline.lab.start_time import start_time
+
 _PROCESSES = "processes"
 _LOCK = "lock"
 
@@ -32,8 +34,8 @@ class RunDirectory:
 
     def record(self, pid: int) -> None:
         """Remember a process, so that it can be ended if this one is killed."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            line = f"{pid} {psutil.Process(pid).create_time()!r}\n"
+        with contextlib.suppress(ProcessLookupError):
+            line = f"{pid} {start_time(pid)}\n"
             with (self.path / _PROCESSES).open("a") as stream:
                 stream.write(line)
 
@@ -118,6 +120,6 @@ def _end_recorded(path: Path) -> None:
         with contextlib.suppress(ValueError, psutil.Error, ProcessLookupError):
             pid, started = line.split()
             process = psutil.Process(int(pid))
-            if process.create_time() == float(started):
+            if start_time(process.pid) == int(started):
                 process.send_signal(signal.SIGKILL)
                 process.wait(timeout=10)

@@ -5,10 +5,10 @@ The emulated functions need `vfio-user-pci`, which QEMU has since 10.1.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -20,6 +20,7 @@ from pipeline.facts.version import parts
 from pipeline.lab import cache
 from pipeline.lab.cache import Progress
 from pipeline.lab.debootstrap import Package, mirror, unpack, write_lock
+from pipeline.lab.digest import sha256
 
 OLDEST = "10.1"
 SUITES = ("trixie", "trixie-backports")
@@ -62,6 +63,25 @@ class Qemu:
     def merged_environment(self) -> dict[str, str]:
         """The environment to start it with."""
         return {**os.environ, **self.environment}
+
+    def script(self) -> str:
+        """A shell script that starts it, in the environment that it needs."""
+        variables = "".join(f"export {key}={shlex.quote(value)}\n" for key, value in self.environment.items())
+        return f'#!/bin/sh\n{variables}exec {shlex.join(self.argv)} "$@"\n'
+
+    def moved(self, place: Path) -> Qemu:
+        """The same with its tree at `place`, as it is on a machine that has the tree there; it has to have one."""
+        assert self.tree is not None
+
+        def there(text: str) -> str:
+            return text.replace(str(self.tree), str(place))
+
+        return replace(
+            self,
+            argv=tuple(map(there, self.argv)),
+            environment={key: there(value) for key, value in self.environment.items()},
+            tree=place,
+        )
 
 
 def installed(name: str = "qemu-system-x86_64") -> Qemu | None:
@@ -209,7 +229,6 @@ def _version(qemu: Qemu) -> str:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256(path)
     except OSError as error:
         raise LabFault(f"cannot read {path}: {error.strerror}") from error

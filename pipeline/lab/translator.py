@@ -9,6 +9,7 @@ An embedded driver locks its root directory, so two translations for the same re
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -27,6 +28,8 @@ from pipeline.lab.releases import Release
 SUITE = "trixie"
 PACKAGES = ("libvirt-clients", "libvirt-daemon-driver-qemu")
 SECONDS = 120
+_KEPT, _ANSWER = "translations", "arguments.json"
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _LIBRARIES = "usr/lib/x86_64-linux-gnu"
 # Where the release's folder is seen: a socket's path may have 107 bytes (unix(7)), and those of users have more.
 _SHORT = ("/mnt", "/srv", "/media", "/opt")
@@ -64,6 +67,7 @@ def tree(progress: Progress) -> Path:
 def translate(xml: bytes, release: Release, progress: Progress) -> tuple[str, ...]:
     """The arguments of QEMU for the domain `xml`, whose emulator is put to the release's.
 
+    Libvirt is asked once for each start of this machine: most of what an owner changes changes no domain.
     Raises Refused where libvirt says that this does not go together, LabFault where it does not run.
     """
     from lxml import etree
@@ -72,10 +76,26 @@ def translate(xml: bytes, release: Release, progress: Progress) -> tuple[str, ..
     short = _short_path([str(cache.root()), *release.qemu.argv])
     for emulator in root.iterfind("devices/emulator"):
         emulator.text = f"{short}/emulator"
+    wanted = etree.tostring(root)
+    key = cache.key("translation", 1, wanted, release.digest, release.qemu.script(), name(), short)
+    # What libvirt says of a CPU may depend on the machine and its kernel.
+    boot = cache.key(_BOOT.read_text())
+
+    def make(fresh: Path) -> None:
+        (fresh / _ANSWER).write_text(json.dumps(_asked(wanted, release, short, progress)))
+        for folder in fresh.parent.parent.iterdir():
+            if folder.name != boot:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    kept = cache.prepared(f"{_KEPT}/{boot}", key, make)
+    return tuple(json.loads((kept / _ANSWER).read_text()))
+
+
+def _asked(xml: bytes, release: Release, short: str, progress: Progress) -> tuple[str, ...]:
     libvirt = tree(progress)
     with FileLock(release.folder / ".libvirt.lock"):
         _lay_out(release)
-        done = _run(libvirt, release, short, etree.tostring(root))
+        done = _run(libvirt, release, short, xml)
     if done.returncode:
         said = [
             line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error:")
@@ -110,10 +130,7 @@ def _lay_out(release: Release) -> None:
     configuration = release.folder / "libvirt/etc/qemu.conf"
     configuration.parent.mkdir(parents=True, exist_ok=True)
     configuration.write_text(_CONFIGURATION)
-    variables = "".join(
-        f"export {key}={shlex.quote(value)}\n" for key, value in release.qemu.environment.items()
-    )
-    text = f'#!/bin/sh\n{variables}exec {shlex.join(release.qemu.argv)} "$@"\n'
+    text = release.qemu.script()
     script = release.folder / "emulator"
     if not script.is_file() or script.read_text() != text:
         script.write_text(text)

@@ -8,7 +8,7 @@ from enum import Enum
 
 from pipeline.facts import machines
 from pipeline.facts.machines import Status
-from pipeline.facts.version import parts
+from pipeline.facts.version import order, parts
 from pipeline.matrix.cell import Lane
 from pipeline.matrix.machine_types import ReleaseTypes
 from pipeline.matrix.result import CellResult, Ended
@@ -132,7 +132,7 @@ def _verdicts(results: Sequence[CellResult], releases: Mapping[str, ReleaseTypes
     by_machine: dict[str, list[CellResult]] = {}
     for result in results:
         by_machine.setdefault(result.cell.machine, []).append(result)
-    for machine in sorted(by_machine, key=_age):
+    for machine in sorted(by_machine, key=machines.order):
         cells = by_machine[machine]
         state, why = _state(cells, [name for name, one in releases.items() if one.has(machine)])
         yield Verdict(
@@ -211,8 +211,8 @@ def _removed(own: str, releases: Mapping[str, ReleaseTypes]) -> Iterator[Stateme
 
 def _future(own: str, releases: Mapping[str, ReleaseTypes]) -> Iterator[Statement]:
     """What the policy does to the scenario's machine type after the newest QEMU of the matrix."""
-    newest = max((one.number for one in releases.values()), key=_number, default=machines.newest_qemu())
-    now = machines.status(own, qemu=newest) if _number(newest) != (0,) else Status.UNKNOWN
+    newest = max((one.number for one in releases.values()), key=order, default=machines.newest_qemu())
+    now = machines.status(own, qemu=newest) if order(newest) != (0,) else Status.UNKNOWN
     if now in {Status.UNKNOWN, Status.REMOVED}:
         return
     deprecated, removed = deprecation(own, since=newest)
@@ -252,7 +252,7 @@ def _history(
     seen = {own, *(one.machine for one in verdicts)}
     for release in releases.values():
         seen.update(one.name for one in release.types)
-    for machine in sorted(seen, key=_age):
+    for machine in sorted(seen, key=machines.order):
         note = machines.note(machine)
         if note is None:
             continue
@@ -263,14 +263,3 @@ def _history(
         ]
         lost = f"gone in QEMU {', '.join(gone)}; " if gone else ""
         yield Statement(text=f"{machine}: {lost}{note.text}", source=note.source)
-
-
-def _age(machine: str) -> tuple[int, ...]:
-    return _number(machines.version_of(machine) or "0")
-
-
-def _number(text: str) -> tuple[int, ...]:
-    try:
-        return parts(text)
-    except ValueError:
-        return (0,)

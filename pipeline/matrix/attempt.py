@@ -6,8 +6,6 @@ import contextlib
 import os
 import secrets
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -19,13 +17,14 @@ from tenacity import Retrying, retry_if_result, stop_after_attempt
 
 from pipeline.errors import DrybootError, ExitCode
 from pipeline.lab import cache
-from pipeline.lab.process import child, tail
+from pipeline.lab.process import tail
 from pipeline.lab.run_directory import RunDirectory, sweep
+from pipeline.lab.start_time import start_time
+from pipeline.matrix.fork_server import Forked, ForkServer, Order
 from pipeline.matrix.job import JOB, RESULT, Job, fault
 from pipeline.matrix.result import CellResult, Ended
 
-_CHECKOUT = Path(__file__).resolve().parent.parent.parent
-# Every process that comes of a try has it in its environment, whoever its parent is by then: PID:START:RANDOM, the
+# Every process that a cell starts has it in its environment, whoever its parent is by then: PID:START:RANDOM, the
 # first two of the process that tries.
 _MARK = "DRYBOOT_CELL"
 _LOGS = 4
@@ -45,10 +44,10 @@ class End(Protocol):
         ...
 
 
-def tried(job: Job, *, lanes: str, run: RunDirectory, end: End, retries: int) -> CellResult:
+def tried(job: Job, *, server: ForkServer, run: RunDirectory, end: End, retries: int) -> CellResult:
     """What came of the cell; a lab fault, and nothing else, is tried `retries` times more.
 
-    `lanes` is MODULE:NAME of the lanes. Raises Interrupted where `end` came first.
+    Raises Interrupted where `end` came first.
     """
     retrying = Retrying(
         stop=stop_after_attempt(retries + 1),
@@ -58,7 +57,7 @@ def tried(job: Job, *, lanes: str, run: RunDirectory, end: End, retries: int) ->
     faults: list[str] = []
 
     def once() -> CellResult:
-        result = _try(job, lanes, run, end)
+        result = _try(job, server, run, end)
         faults.append(result.fault)
         return result
 
@@ -75,19 +74,18 @@ def _others(faults: Sequence[str]) -> Iterator[str]:
             yield f"try {number}: {text}"
 
 
-def _try(job: Job, lanes: str, run: RunDirectory, end: End) -> CellResult:
+def _try(job: Job, server: ForkServer, run: RunDirectory, end: End) -> CellResult:
     if end.wait(0):
         raise Interrupted
     random = secrets.token_hex(8)
-    mark = f"{os.getpid()}:{psutil.Process().create_time()!r}:{random}"
+    mark = f"{os.getpid()}:{start_time(os.getpid())}:{random}"
     name = f"{job.cell.name}.{random}"
     source, target, log = (run.path / f"{name}.{end}" for end in ("job", "result", "log"))
-    environment = {**os.environ, "PYTHONPATH": str(_CHECKOUT), _MARK: mark}
-    argv = [sys.executable, "-m", "pipeline.matrix.inside", str(os.getpid()), lanes, str(source), str(target)]
     started = time.monotonic()
     try:
         source.write_bytes(JOB.dump_json(job))
-        with child(argv, run=run, name=name, environment=environment) as process:
+        order = Order(job=source, result=target, log=log, environment={_MARK: mark})
+        with server.cell(order) as process:
             status = _wait(process, started + job.deadline, end)
             console = "" if status == ExitCode.HELD else _console(process.pid, log)
         result = _result(job, status, console, target)
@@ -100,12 +98,12 @@ def _try(job: Job, lanes: str, run: RunDirectory, end: End) -> CellResult:
     return replace(result, times={**result.times, "cell": seconds})
 
 
-def _wait(process: subprocess.Popen[bytes], until: float, end: End) -> int | None:
+def _wait(process: Forked, until: float, end: End) -> int | None:
     """The exit status, None when the time is up."""
-    while (status := process.poll()) is None:
+    while (status := process.wait(_STEP)) is None:
         if time.monotonic() > until:
             return None
-        if end.wait(_STEP):
+        if end.wait(0):
             raise Interrupted
     return status
 
@@ -162,8 +160,8 @@ def _alive(mark: str) -> bool:
     """Whether the process that tries the cell of a mark goes on; what is no mark of ours is not ours to end."""
     try:
         pid, started, _ = mark.split(":")
-        return psutil.Process(int(pid)).create_time() == float(started)
-    except psutil.NoSuchProcess:
+        return start_time(int(pid)) == int(started)
+    except ProcessLookupError:
         return False
-    except (psutil.Error, ValueError):
+    except (OSError, ValueError):
         return True

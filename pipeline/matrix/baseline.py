@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import BadInput, Place
-from pipeline.facts.version import parts
+from pipeline.facts import machines
 from pipeline.fingerprint.model import Fingerprint
 from pipeline.fingerprint.model import read as read_fingerprint
 from pipeline.matrix.cell import Cell, Lane
@@ -190,18 +190,13 @@ def reference(cell: Cell, baselines: Sequence[Baseline], against: str = "") -> B
     if machine:
         return there[0]
     same = [one for one in there if one.cell.machine == cell.machine]
-    older = [one for one in there if _age(one.cell.machine) < _age(cell.machine)]
+    older = [one for one in there if machines.order(one.cell.machine) < machines.order(cell.machine)]
     if same or not older:
         return same[0] if same else None
     lane = older[0].cell.lane
-    return max((one for one in older if one.cell.lane is lane), key=lambda one: _age(one.cell.machine))
-
-
-def _age(machine: str) -> tuple[int, ...]:
-    try:
-        return parts(machine.rpartition("-")[2])
-    except ValueError:
-        return (0,)
+    return max(
+        (one for one in older if one.cell.lane is lane), key=lambda one: machines.order(one.cell.machine)
+    )
 
 
 def _cell(value: Mapping[str, Any], text: str, file: str) -> Cell:

@@ -15,6 +15,7 @@ from pipeline.errors import BadInput, LabFault
 from pipeline.lab import cache
 from pipeline.lab.run_directory import run_directory
 from pipeline.matrix.attempt import clear_orphans, tried
+from pipeline.matrix.fork_server import fork_server
 from pipeline.matrix.job import JOB, RESULT, Job, fault
 from pipeline.matrix.pool import RETRIES
 from pipeline.matrix.result import CellResult
@@ -66,10 +67,9 @@ def work(data: bytes, lanes: str, retries: int) -> bytes:
     """Run a job on a worker; it ends early when the scheduler no longer wants it."""
     job = JOB.validate_json(data)
     clear_orphans()
-    with run_directory(cache.runs()) as directory:
-        return RESULT.dump_json(
-            tried(job, lanes=lanes, run=directory, end=_Unwanted(f"dryboot-{job.key}"), retries=retries)
-        )
+    end = _Unwanted(f"dryboot-{job.key}")
+    with run_directory(cache.runs()) as directory, fork_server(lanes, directory) as server:
+        return RESULT.dump_json(tried(job, server=server, run=directory, end=end, retries=retries))
 
 
 class _Unwanted:

@@ -101,7 +101,7 @@ def _identity(facts: Mapping[str, str], name: str) -> tuple[str | None, ...] | N
 def _functions(facts: Mapping[str, str]) -> list[str]:
     return sorted(
         {name for name in map(group, facts) if name.startswith(f"{_PCI}/") and _identity(facts, name)},
-        key=natural,
+        key=lambda path: (natural(path), path),
     )
 
 

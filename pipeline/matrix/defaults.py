@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pipeline.facts import compat, machines
-from pipeline.facts.version import parts
+from pipeline.facts.version import order
 from pipeline.matrix.cell import Cell
 from pipeline.matrix.machine_types import ReleaseTypes
 
-_SOURCE = "query-machines with compat-props, QEMU {qemu}"
+TOLD_BY = "query-machines with compat-props, QEMU {qemu}"
 _TRUTH = {"on": "on", "true": "on", "yes": "on", "off": "off", "false": "off", "no": "off"}
 
 
@@ -55,16 +55,16 @@ def changed(before: Cell, after: Cell, releases: Mapping[str, ReleaseTypes]) -> 
     """
     if before.machine == after.machine:
         return ()
-    old, new = sorted((before.machine, after.machine), key=_version)
+    old, new = sorted((before.machine, after.machine), key=machines.order)
     for release in _newest_first(releases):
         lists = release.compat(old), release.compat(new)
         if lists[0] is not None and lists[1] is not None:
-            return _between(lists[0], lists[1], before.machine == old, _SOURCE.format(qemu=release.qemu))
+            return _between(lists[0], lists[1], before.machine == old, TOLD_BY.format(qemu=release.qemu))
     for release in _newest_first(releases):
         for elder in _newest_first(releases):
             recent, own, base = release.compat(new), elder.compat(old), _bridge(elder, release)
             if recent is not None and own is not None and base is not None:
-                source = _SOURCE.format(qemu=f"{elder.qemu} and {release.qemu}")
+                source = TOLD_BY.format(qemu=f"{elder.qemu} and {release.qemu}")
                 return _between({**base, **own}, recent, before.machine == old, source)
     kept = compat.properties(old), compat.properties(new)
     if kept[0] is None or kept[1] is None:
@@ -97,15 +97,4 @@ def _same(one: str | None, other: str | None) -> bool:
 
 
 def _newest_first(releases: Mapping[str, ReleaseTypes]) -> list[ReleaseTypes]:
-    return sorted(releases.values(), key=lambda one: _number(one.number), reverse=True)
-
-
-def _number(qemu: str) -> tuple[int, ...]:
-    try:
-        return parts(qemu)
-    except ValueError:
-        return (0,)
-
-
-def _version(machine: str) -> tuple[int, ...]:
-    return _number(machines.version_of(machine) or "0")
+    return sorted(releases.values(), key=lambda one: order(one.number), reverse=True)

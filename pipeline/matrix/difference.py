@@ -82,4 +82,6 @@ def owner(path: str, value: str) -> str:
 
 def ordered(found: Iterable[Difference]) -> tuple[Difference, ...]:
     """By section, then by path."""
-    return tuple(sorted(found, key=lambda one: (one.path.split("/")[0], natural(one.path), one.kind.value)))
+    return tuple(
+        sorted(found, key=lambda one: (one.path.split("/")[0], natural(one.path), one.path, one.kind.value))
+    )

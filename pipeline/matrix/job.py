@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -13,12 +13,13 @@ from pydantic import TypeAdapter
 
 from pipeline.errors import DrybootError, LabFault
 from pipeline.lab import cache as caches
+from pipeline.lab.digest import sha256
 from pipeline.matrix.cell import Cell, Lane
 from pipeline.matrix.result import CellResult, Ended
 
 _CHECKOUT = Path(__file__).resolve().parent.parent.parent
 # What decides how a cell ends: the code, its data and its templates.
-_PARTS = ("pipeline/**/*.py", "pipeline/**/*.toml", "templates/**/*")
+_PARTS = {"pipeline": (".py", ".toml"), "templates": ("",)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,13 +71,15 @@ JOB = TypeAdapter(Job)
 RESULT = TypeAdapter(CellResult)
 
 
-@cache
 def dryboot(checkout: Path = _CHECKOUT) -> str:
     """A digest of the program with its facts and templates, without what it compiles of them as it runs."""
-    found = {path for pattern in _PARTS for path in checkout.glob(pattern) if path.is_file()}
-    files = sorted((path.relative_to(checkout).as_posix(), path) for path in found)
-    made_of = [(name, path) for name, path in files if "__pycache__" not in name]
-    return caches.key(*(value for name, path in made_of for value in (name, path.read_bytes())))
+    files = []
+    for part, suffixes in _PARTS.items():
+        for folder, below, names in os.walk(checkout / part):
+            below[:] = (name for name in below if name != "__pycache__")
+            files += [Path(folder, name) for name in names if name.endswith(suffixes)]
+    made_of = sorted((path.relative_to(checkout).as_posix(), path) for path in files if path.is_file())
+    return caches.key(*(value for name, path in made_of for value in (name, sha256(path))))
 
 
 def run(job: Job, lanes: Lanes) -> CellResult:

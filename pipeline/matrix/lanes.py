@@ -51,7 +51,7 @@ class Fast:
                 CellCheck(name=one.name, held=one.held, observed=one.observed) for one in ran.checks
             ),
             fingerprint=reading.read(ran.sighting) if ran.sighting else None,
-            compat=_compat(release, cell.machine),
+            compat=release.compat(cell.machine),
             times={name: round(seconds, 2) for name, seconds in ran.times.items()},
             stand_ins=ran.stand_ins,
             console=ran.console,
@@ -76,7 +76,7 @@ class Nested:
         from pipeline.render import Inputs, render
 
         release = _release(job.cell.qemu)
-        machine = direct.versioned(job.cell.machine, release)
+        machine = release.versioned(job.cell.machine)
         settings = (*job.settings, f"guest.machine={machine}")
         plan = resolve(scenarios.loads(job.scenario, file=job.file, settings=settings))
         bundle = render(plan, inputs=Inputs(scenario=job.scenario.encode(), settings=settings))
@@ -95,11 +95,6 @@ class Nested:
 def _release(name: str) -> Release:
     (found,) = releases.find([name], _say)
     return found
-
-
-def _compat(release: Release, machine: str) -> Mapping[str, str] | None:
-    name = direct.versioned(machine, release)
-    return next((one.compat for one in release.machines() if one.name == name), None)
 
 
 def _say(text: str) -> None:

@@ -8,7 +8,6 @@ from functools import cache
 from typing import Protocol
 
 from pipeline.facts import compat, machines, table
-from pipeline.facts.version import parts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +83,8 @@ def of(qemu: str, types: Iterable[Told], *, version: str = "") -> ReleaseTypes:
         for one in types
         if machines.version_of(one.name)
     ]
-    return ReleaseTypes(qemu=qemu, types=tuple(sorted(known, key=_order)), version=version)
+    oldest_first = sorted(known, key=lambda one: machines.order(one.name))
+    return ReleaseTypes(qemu=qemu, types=tuple(oldest_first), version=version)
 
 
 def by_facts(qemu: str, *, version: str = "") -> ReleaseTypes:
@@ -112,10 +112,3 @@ def known_types() -> ReleaseTypes:
     return ReleaseTypes(
         qemu="", types=tuple(MachineType(name=name, compat=compat.properties(name)) for name in names)
     )
-
-
-def _order(one: MachineType) -> tuple[int, ...]:
-    try:
-        return parts(machines.version_of(one.name) or "0")
-    except ValueError:
-        return (0,)

@@ -57,7 +57,7 @@ def run(
         listener=_Said(say),
         under_test=under_test,
     )
-    return result(cell, verdict, look.taken, compat=_compat(release, cell.machine), logs=logs)
+    return result(cell, verdict, look.taken, compat=release.compat(cell.machine), logs=logs)
 
 
 def result(
@@ -115,10 +115,6 @@ class _Look:
     def __call__(self, shell: Shell, name: str, serial: str) -> None:
         with virsh(shell, name) as monitor:
             self.taken = reading.read(sighting.collect(monitor, serial))
-
-
-def _compat(release: Release, machine: str) -> Mapping[str, str] | None:
-    return next((one.compat for one in release.machines() if one.name == machine), None)
 
 
 def _console(logs: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.errors import BadInput
+from pipeline.lab import accel
 from pipeline.matrix import selection
 from pipeline.matrix.cell import Lane
 
@@ -43,8 +44,7 @@ class Options:
             raise BadInput(f"cannot run {self.jobs} cells at once", hint="--jobs 2")
         if not 0 <= self.deadline <= _LONGEST:
             raise BadInput(f"cannot wait {self.deadline} seconds for a cell", hint="--deadline 300")
-        if self.accelerator not in {"", "kvm", "tcg"}:
-            raise BadInput(f"there is no accelerator {self.accelerator!r}", hint="--accel kvm or --accel tcg")
+        accel.checked(self.accelerator)
         if self.accept and self.settings:
             raise BadInput(
                 "--accept does not go with --set: baselines are of the scenario as its file has it",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from queue import SimpleQueue
 
 import psutil
 
@@ -13,6 +15,7 @@ from pipeline.lab import cache
 from pipeline.lab.run_directory import run_directory
 from pipeline.matrix.attempt import clear_orphans, tried
 from pipeline.matrix.cell import Lane
+from pipeline.matrix.fork_server import ForkServer, fork_server
 from pipeline.matrix.job import Job
 from pipeline.matrix.result import CellResult
 
@@ -47,14 +50,22 @@ def run(
 
 def _run(jobs: Sequence[Job], lanes: str, at_once: int, retries: int) -> Generator[CellResult, None, None]:
     end = threading.Event()
-    with run_directory(cache.runs()) as directory:
+    with run_directory(cache.runs()) as directory, contextlib.ExitStack() as stack:
+        free: SimpleQueue[ForkServer] = SimpleQueue()
+        for _ in range(at_once):
+            free.put(stack.enter_context(fork_server(lanes, directory)))
+
+        def one(job: Job) -> CellResult:
+            server = free.get()
+            try:
+                return tried(job, server=server, run=directory, end=end, retries=retries)
+            finally:
+                free.put(server)
+
         # Children end with the thread that started them (PR_SET_PDEATHSIG); these threads live until all is done.
         executor = ThreadPoolExecutor(at_once)
         try:
-            running = [
-                executor.submit(tried, job, lanes=lanes, run=directory, end=end, retries=retries)
-                for job in jobs
-            ]
+            running = [executor.submit(one, job) for job in jobs]
             for done in as_completed(running):
                 yield done.result()
         finally:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pipeline.facts import changes, compat, machines
 from pipeline.facts.changes import Change
 from pipeline.facts.device_types import PROCESSOR
-from pipeline.facts.version import parts
+from pipeline.facts.version import order, parts
 from pipeline.matrix.cell import Cell
-from pipeline.matrix.defaults import Default
+from pipeline.matrix.defaults import TOLD_BY, Default
 from pipeline.matrix.difference import Difference, Kind
 from pipeline.matrix.machine_types import ReleaseTypes, by_facts, known_types
 from pipeline.matrix.sides import Sides
@@ -57,7 +57,7 @@ def _forwards(change: Change, one: Difference, context: Sides) -> str:
     """What happened to the fact from the older side to the newer one."""
     turned = {Kind.ADDED: Kind.REMOVED, Kind.REMOVED: Kind.ADDED}
     before, after = _versions(change, context)
-    backwards = _number(after or "") < _number(before or "")
+    backwards = order(after or "") < order(before or "")
     return (turned.get(one.kind, one.kind) if backwards else one.kind).value
 
 
@@ -83,7 +83,7 @@ def _by_types(one: Difference, context: Sides) -> Iterator[Explanation]:
     if there.qemu == other.qemu:
         return
     has, lacks = _release(there, context), _release(other, context)
-    newer = _number(has.number) > _number(lacks.number)
+    newer = order(has.number) > order(lacks.number)
     for release, source in _told(has) if newer else _told(*context.releases.values()):
         found = _newest_setting(release, _setting(one), context.lineage(one.path))
         if found is None:
@@ -102,13 +102,13 @@ def _release(cell: Cell, context: Sides) -> ReleaseTypes:
     known = context.releases.get(cell.qemu)
     if known is not None:
         return known
-    return by_facts(cell.qemu) if _number(cell.qemu) != (0,) else ReleaseTypes(qemu=cell.qemu, types=())
+    return by_facts(cell.qemu) if order(cell.qemu) != (0,) else ReleaseTypes(qemu=cell.qemu, types=())
 
 
 def _told(*releases: ReleaseTypes) -> Iterator[tuple[ReleaseTypes, str]]:
     """What is known of compat properties, with its source: of these releases, and of all by the facts."""
     for release in releases:
-        yield release, f"query-machines with compat-props, QEMU {release.qemu}"
+        yield release, TOLD_BY.format(qemu=release.qemu)
     yield known_types(), compat.source()
 
 
@@ -172,13 +172,6 @@ def _crossed(since: str, before: str | None, after: str | None) -> bool:
         return (parts(before or "") >= parts(since)) is not (parts(after or "") >= parts(since))
     except ValueError:
         return False
-
-
-def _number(text: str) -> tuple[int, ...]:
-    try:
-        return parts(text)
-    except ValueError:
-        return (0,)
 
 
 def _said(change: Change, context: Sides) -> str:

@@ -377,7 +377,7 @@ def test_a_host_that_does_not_is_not(lab: Lab) -> None:
 def test_a_release_under_test_runs_the_guest_and_is_looked_at(lab: Lab) -> None:
     seen: dict[str, object] = {}
     emulator = Emulator(
-        version="11.1", disk=Path("/d.ext4"), code="/opt/qemu/C.fd", variables="/opt/qemu/V.fd"
+        version="11.1", disk=Path("/d.ext4"), code="/opt/qemu/C.fd", variables="/opt/qemu/V.fd", script=""
     )
 
     def script(_: object) -> str:

@@ -57,7 +57,7 @@ def test_a_release_with_it_shows_both_functions_behind_their_port_twice_the_same
 
 def test_an_alias_means_the_releases_newest_and_a_removed_type_fails_in_libvirts_words() -> None:
     (release,) = releases.find(["11.1"], print)
-    assert direct.versioned("q35", release) == "pc-q35-11.1"
+    assert release.versioned("q35") == "pc-q35-11.1"
     run = boot("11.1", "pc-q35-3.1")
     assert [(check.name, check.held) for check in run.checks] == [("qemu-started", False)]
     assert "does not support machine type 'pc-q35-3.1'" in run.checks[0].observed

@@ -136,6 +136,19 @@ class Server:
         self._busy.discard(name)
 
 
+def run(server: Server, ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT, or what else stops it; `ready` is called first."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop())
+    # select() is resumed after a signal (PEP 475): the wake-up lets the loop notice at once.
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
+    server.watch(reader)
+    ready()
+    server.serve()
+
+
 def main() -> int:
     """Serve the functions of a file until SIGTERM, SIGINT or the end of standard input."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -147,17 +160,9 @@ def main() -> int:
     except (OSError, ValueError) as error:
         print(f"{options.spec}: {error}", file=sys.stderr)
         return 2
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: server.stop())
-    # select() is resumed after a signal (PEP 475): the wake-up lets the loop notice at once.
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer)
-    server.watch(reader)
     if options.exit_with_stdin:
         server.watch(sys.stdin.fileno())
-    print("ready", flush=True)
-    server.serve()
+    run(server, lambda: print("ready", flush=True))
     return 0
 
 

@@ -37,7 +37,6 @@ PARAMETERS = (
 def script(ports: Sequence[tuple[int, int]], buses: Sequence[int], functions: Sequence[int]) -> str:
     """The script. `ports`: see payload.script; `buses` and `functions`: where to look for what is tested."""
     lines = [
-        "@echo -off",
         # A variable that is not there is empty.
         "if x%dryboot%x == xx then",
         "set dryboot 1",
@@ -60,7 +59,7 @@ def script(ports: Sequence[tuple[int, int]], buses: Sequence[int], functions: Se
         *_dump(REBOOTED, buses, functions),
         "reset -s",
     ]
-    return "\r\n".join(lines) + "\r\n"
+    return payload.text(lines)
 
 
 def _dump(name: str, buses: Sequence[int], functions: Sequence[int]) -> list[str]:

@@ -11,10 +11,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import LabFault
 from pipeline.lab import cache
 from pipeline.lab.cache import Progress
 from pipeline.lab.debootstrap import mirror, unpack, write_lock
+from pipeline.lab.image import kernels
 
 SUITE = "trixie"
 PACKAGES = ("linux-image-cloud-amd64", "python3.13-minimal", "libpython3.13-stdlib", "busybox-static")
@@ -51,11 +51,8 @@ def _prepare(fresh: Path, progress: Progress) -> None:
     progress(f"unpacking a small Linux for the guest from Debian's {SUITE} (half a minute, 0.2 GB)")
     root = fresh / "root"
     packages = unpack(root, suites=(SUITE,), packages=PACKAGES, progress=progress)
-    images = sorted((root / "boot").glob("vmlinuz-*"))
-    if len(images) != 1:
-        raise LabFault(f"{SUITE} has {len(images)} kernels where one was asked for")
-    release = images[0].name.removeprefix("vmlinuz-")
-    images[0].rename(fresh / "vmlinuz")
+    image, release = kernels.only(root, SUITE)
+    image.rename(fresh / "vmlinuz")
     # Device nodes and what only a running system has.
     for unused in ("dev", "etc", "var", "proc", "sys", "run", "tmp"):
         shutil.rmtree(root / unused, ignore_errors=True)

@@ -51,28 +51,33 @@ def kernel(suite: str, progress: Progress) -> Kernel:
     )
 
 
+def only(unpacked: Path, suite: str) -> tuple[Path, str]:
+    """The bzImage among unpacked packages of `suite`, and its release. Raises LabFault unless there is one."""
+    images = sorted((unpacked / "boot").glob("vmlinuz-*"))
+    if len(images) != 1:
+        raise LabFault(f"{suite} has {len(images)} kernels where one was asked for")
+    return images[0], images[0].name.removeprefix("vmlinuz-")
+
+
 def _prepare(fresh: Path, suite: str, progress: Progress) -> None:
     progress(f"unpacking the kernel of Debian's {suite} (half a minute, 0.3 GB)")
     unpacked = fresh / "unpacked"
     packages = unpack(unpacked, suites=(suite,), packages=PACKAGES, progress=progress)
-    images = sorted((unpacked / "boot").glob("vmlinuz-*"))
-    if len(images) != 1:
-        raise LabFault(f"{suite} has {len(images)} kernels where one was asked for")
-    release = images[0].name.removeprefix("vmlinuz-")
+    image, release = only(unpacked, suite)
     # Where /usr is merged by the packages themselves, and where it is not.
     modules = next(
         (path for name in ("usr/lib", "lib") if (path := unpacked / name / "modules" / release).is_dir()),
         None,
     )
     if modules is None:
-        raise LabFault(f"{images[0].name} of {suite} comes without modules")
+        raise LabFault(f"{image.name} of {suite} comes without modules")
     target = fresh / "tree/usr/lib/modules"
     target.mkdir(parents=True)
     modules.rename(target / release)
     # depmod -b looks below lib/modules.
     (fresh / "tree/lib").symlink_to("usr/lib")
     _depmod(unpacked, fresh / "tree", release)
-    images[0].rename(fresh / "vmlinuz")
+    image.rename(fresh / "vmlinuz")
     shutil.rmtree(unpacked)
     write_lock(fresh, packages, release=release, suite=suite)
 

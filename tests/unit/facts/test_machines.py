@@ -70,3 +70,14 @@ def test_notes() -> None:
     assert "interrupt controller" in note.text
     assert machines.note("pc-q35-9.2") is None
     assert machines.newest_qemu() == "11.1"
+
+
+def test_machine_types_are_ordered_by_their_versions() -> None:
+    names = ["pc-q35-10.0", "q35", "pc-q35-9.2", "pc-q35-4.0.1", "pc-q35-4.0"]
+    assert sorted(names, key=machines.order) == [
+        "q35",
+        "pc-q35-4.0",
+        "pc-q35-4.0.1",
+        "pc-q35-9.2",
+        "pc-q35-10.0",
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ from pipeline.lab import emulator as emulators
 from pipeline.lab.emulator import emulator
 from pipeline.lab.firmware import Firmware, Pair
 from pipeline.lab.releases import Release
-from pipeline.lab.toolchain import Qemu
+from pipeline.lab.toolchain import Qemu, in_tree
 
 
 def release(tree: Path | None, firmware: Path) -> Release:
@@ -84,15 +85,26 @@ def test_a_disk_that_cannot_be_made_is_the_lab_s_fault(made: list[list[str]], tm
     assert not list((tmp_path / "cache/emulators").glob("[!.]*"))
 
 
-def test_the_script_in_the_host_starts_it_through_its_own_loader() -> None:
+@pytest.mark.parametrize("libraries", ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"])
+def test_the_script_in_the_host_starts_it_through_its_own_loader(
+    made: list[list[str]], tmp_path: Path, libraries: str
+) -> None:
+    """Where the loader is differs: Debian 12 has it in /lib."""
+    root = tree(tmp_path)
+    (root / libraries / "qemu").mkdir(parents=True)
+    (root / libraries / "ld-linux-x86-64.so.2").touch()
+    own = replace(release(root, root), qemu=in_tree(root, "11.1"))
     seen: dict[str, Any] = {}
     done = SimpleNamespace(status=0, out="QEMU emulator version 11.1.3 (Debian)", err="")
     shell: Any = SimpleNamespace(
         write=lambda path, data: seen.update({path: data.decode()}),
         run=lambda command: seen.update(command=command) or done,
     )
-    emulators.Emulator(version="11.1", disk=Path("/d"), code="/c", variables="/v").mount(shell)
-    script = seen["/opt/qemu-system-x86_64"].replace("\\\n", "")
+    emulator(own, lambda _: None).mount(shell)
+    script = seen["/opt/qemu-system-x86_64"]
     assert script.startswith("#!/bin/sh\n")
-    assert "exec /opt/qemu/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2" in script
+    assert f"export QEMU_MODULE_DIR=/opt/qemu/{libraries}/qemu\n" in script
+    assert f"exec /opt/qemu/{libraries}/ld-linux-x86-64.so.2" in script
+    assert " /opt/qemu/usr/bin/qemu-system-x86_64" in script
     assert script.rstrip().endswith('"$@"')
+    assert str(root) not in script

@@ -24,7 +24,13 @@ from tests.function_texts import WELL as WELL_TOLD
 PLAN = resolve(read("rx560"))
 WANTED = [one.id for one in PLAN.expectations if one.stage is Stage.GUEST]
 DOMAIN = LabDomain(xml=b"<domain/>", replacements=())
-EMULATOR = Emulator(version="11.1", disk=Path("/d"), code="/opt/qemu/C.fd", variables="/opt/qemu/V.fd")
+EMULATOR = Emulator(
+    version="11.1",
+    disk=Path("/d"),
+    code="/opt/qemu/C.fd",
+    variables="/opt/qemu/V.fd",
+    script="exec /opt/qemu/usr/lib",
+)
 
 
 def function(bus: int, number: int, ids: str) -> str:

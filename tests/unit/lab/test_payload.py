@@ -161,7 +161,7 @@ def test_missing_mtools_are_a_lab_fault(tmp_path: Path, monkeypatch: pytest.Monk
     shell = tmp_path / "Shell.efi"
     shell.write_bytes(b"MZ")
     with pytest.raises(LabFault, match="cannot start mformat") as caught:
-        payload.fat_image(shell, [], tmp_path / "payload.fat")
+        payload.fat_image(shell, "", tmp_path / "payload.fat")
     assert caught.value.hint == "install mtools"
 
 
@@ -169,9 +169,10 @@ def test_missing_mtools_are_a_lab_fault(tmp_path: Path, monkeypatch: pytest.Monk
 def test_the_boot_medium_holds_shell_and_script(tmp_path: Path) -> None:
     shell, fat, iso = tmp_path / "Shell.efi", tmp_path / "payload.fat", tmp_path / "boot.iso"
     shell.write_bytes(b"MZ" + b"shell" * 500)
-    payload.fat_image(shell, [(1, 0)], fat)
+    payload.fat_image(shell, payload.script([(1, 0)]), fat)
     data = fat.read_bytes()
     assert b"MZshellshell" in data
+    assert "-nointerrupt".encode("utf-16-le") in data
     assert b"echo DRYBOOT-PORT 01 0" in data
     payload.boot_iso(fat, iso)
     assert data in iso.read_bytes()
@@ -179,17 +180,8 @@ def test_the_boot_medium_holds_shell_and_script(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("mformat"), reason="mtools are not installed")
-def test_the_boot_medium_can_hold_another_script(tmp_path: Path) -> None:
-    shell, fat = tmp_path / "Shell.efi", tmp_path / "payload.fat"
-    shell.write_bytes(b"MZ")
-    payload.fat_image(shell, [(1, 0)], fat, startup_script=lambda ports: f"echo {len(ports)}\r\n")
-    assert b"echo 1\r\n" in fat.read_bytes()
-    assert payload.BEGIN.encode() not in fat.read_bytes()
-
-
-@pytest.mark.skipif(not shutil.which("mformat"), reason="mtools are not installed")
 def test_a_shell_that_does_not_fit_is_a_lab_fault(tmp_path: Path) -> None:
     shell = tmp_path / "Shell.efi"
-    shell.write_bytes(bytes(4 << 20))
+    shell.write_bytes(b"MZ".ljust(4 << 20))
     with pytest.raises(LabFault, match="mcopy"):
-        payload.fat_image(shell, [], tmp_path / "payload.fat")
+        payload.fat_image(shell, "", tmp_path / "payload.fat")

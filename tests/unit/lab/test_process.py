@@ -15,6 +15,7 @@ import pytest
 from pipeline.errors import LabFault
 from pipeline.lab.process import child, tail
 from pipeline.lab.run_directory import RunDirectory
+from pipeline.lab.start_time import start_time
 
 ROOT = Path(__file__).resolve().parents[3]
 PARENT = """
@@ -120,7 +121,7 @@ def test_its_messages_are_in_its_log_and_it_runs_in_the_run_directory(run: RunDi
 def test_it_is_recorded_and_has_a_session_of_its_own(run: RunDirectory) -> None:
     with child(["sleep", "600"], run=run, name="sleeper") as process:
         recorded = (run.path / "processes").read_text().split()
-        assert recorded == [str(process.pid), repr(psutil.Process(process.pid).create_time())]
+        assert recorded == [str(process.pid), str(start_time(process.pid))]
         assert os.getsid(process.pid) == process.pid
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from pipeline.lab import run_directory as module
 from pipeline.lab.run_directory import RunDirectory, run_directory, sweep
+from pipeline.lab.start_time import start_time
 
 ROOT = Path(__file__).resolve().parents[3]
 # It starts one process with `child`, which the kernel ends, and one that only the record knows.
@@ -140,13 +141,13 @@ def test_a_sweep_while_a_run_starts_leaves_it_alone(tmp_path: Path, monkeypatch:
         assert run.path.is_dir()
 
 
-@pytest.mark.parametrize("difference", [-1.0, 0.01, 3600.0])
+@pytest.mark.parametrize("difference", [-1, 1, 360000])
 def test_a_process_with_the_same_id_and_another_start_is_never_touched(
-    tmp_path: Path, sleeper: subprocess.Popen[bytes], difference: float
+    tmp_path: Path, sleeper: subprocess.Popen[bytes], difference: int
 ) -> None:
     path = left(tmp_path)
-    started = psutil.Process(sleeper.pid).create_time() + difference
-    (path / "processes").write_text(f"{sleeper.pid} {started!r}\n")
+    started = start_time(sleeper.pid) + difference
+    (path / "processes").write_text(f"{sleeper.pid} {started}\n")
     assert sweep(tmp_path) == (path.name,)
     assert sleeper.poll() is None
 
@@ -158,9 +159,9 @@ def test_a_process_with_the_same_id_and_another_start_is_never_touched(
         b"\n\n",
         b"one\n",
         b"1 2 3\n",
-        b"-1 0.0\n",
-        b"0 0.0\n",
-        b"99999999999999999999999 0.0\n",
+        b"-1 0\n",
+        b"0 0\n",
+        b"99999999999999999999999 0\n",
         b"1 nan\n",
         b"\xff\xfe\0\n",
     ],
@@ -169,7 +170,7 @@ def test_junk_in_the_record_hides_no_process(
     tmp_path: Path, sleeper: subprocess.Popen[bytes], junk: bytes
 ) -> None:
     path = left(tmp_path)
-    line = f"{sleeper.pid} {psutil.Process(sleeper.pid).create_time()!r}\n".encode()
+    line = f"{sleeper.pid} {start_time(sleeper.pid)}\n".encode()
     (path / "processes").write_bytes(junk + line)
     assert sweep(tmp_path) == (path.name,)
     assert ended(sleeper.pid)

@@ -140,7 +140,16 @@ def test_each_function_has_its_config_space() -> None:
     memory = collect(monitor, SERIAL).memory
     spaces = {name: data[:4].strip(b"\0") for name, data in memory.items() if name.startswith("pci/")}
     assert spaces == {"pci/00:01.0": b"port", "pci/01:00.0": b"one", "pci/01:00.1": b"two"}
-    assert (ECAM + 0x100000, 0x2000) in monitor.reads
+    assert all(len(data) == 0x1000 for name, data in memory.items() if name.startswith("pci/"))
+
+
+def test_a_config_space_is_read_as_far_as_there_is_something() -> None:
+    capability = {ECAM + 0x100100: b"\x0d\0\x01\0", ECAM + 0x100FFC: b"end."}
+    monitor = Fake(memory={**guest(), **capability})
+    memory = collect(monitor, SERIAL).memory
+    assert memory["pci/01:00.0"].endswith(b"end.")
+    assert sum(size for address, size in monitor.reads if address >> 12 == (ECAM + 0x100000) >> 12) == 0x1000
+    assert [size for address, size in monitor.reads if address >> 12 == (ECAM + 0x101000) >> 12] == [0x104]
 
 
 def test_memory_is_read_once() -> None:

@@ -54,6 +54,7 @@ def libvirt_says(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
 
 
 XML = b"<domain><devices><emulator>/usr/bin/qemu</emulator></devices></domain>"
+OTHER = XML.replace(b"<domain>", b"<domain><name>other</name>")
 
 
 def test_the_emulator_is_the_releases_and_starts_it_as_it_has_to_be(
@@ -70,8 +71,22 @@ def test_the_emulator_is_the_releases_and_starts_it_as_it_has_to_be(
         "exec '/the loader' qemu \"$@\"",
     ]
     before = script.stat()
-    translator.translate(XML, release, lambda _: None)
+    translator.translate(OTHER, release, lambda _: None)
     assert script.stat().st_mtime_ns == before.st_mtime_ns, "libvirt would ask the QEMU again"
+
+
+def test_it_is_asked_once_for_the_same_until_the_machine_starts_again(
+    release: Release, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    count = tmp_path / "count"
+    libvirt_says(monkeypatch, f"cat > /dev/null; echo x >> {count}; echo $2/emulator -n $(wc -l < {count})")
+    said = [translator.translate(xml, release, lambda _: None) for xml in (XML, XML, OTHER)]
+    assert said == [("-n", "1"), ("-n", "1"), ("-n", "2")]
+    boot = tmp_path / "boot_id"
+    boot.write_text("another")
+    monkeypatch.setattr(translator, "_BOOT", boot)
+    assert translator.translate(XML, release, lambda _: None) == ("-n", "3")
+    assert len(list((tmp_path / "cache/translations").iterdir())) == 1
 
 
 def test_what_libvirt_does_not_take_is_refused_in_its_words(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -103,9 +101,9 @@ def test_no_cell_is_lost_and_none_counted_twice_when_a_worker_is_killed(
     assert sorted(seen) == sorted(keys)
     assert len(seen) == len(VERSIONS)
     counts = ran(notes)
-    # Only what ran on the killed worker, one cell at a time, was begun twice.
+    # Begun twice is what ran on the killed worker, one cell at a time, and what it had not told the scheduler yet.
     assert set(counts) == {one.cell.name for one in jobs}
-    assert len(VERSIONS) <= counts.total() <= len(VERSIONS) + 1
+    assert len(VERSIONS) <= counts.total() <= len(VERSIONS) + 2
     assert all(journal.finished(one.key, one.cell.name) for one in jobs)
 
 
@@ -131,9 +129,10 @@ def test_a_cell_that_takes_its_workers_with_it_is_a_lab_fault(
         for times in range(1, 5):
             wait_for(notes, "started", times)
             pid = int([line for line in notes.read_text().splitlines() if "started" in line][-1].split()[1])
-            cell_of = psutil.Process(pid).ppid()
-            assert psutil.Process(cell_of).ppid() == process.pid
-            os.kill(cell_of, signal.SIGKILL)
+            # The cell's own process, and the one that forked it, are the worker's.
+            _, ran_by, *_ = psutil.Process(pid).parents()
+            assert ran_by.ppid() == process.pid
+            ran_by.kill()
         (result,) = results
     assert result.ended is Ended.LAB_FAULT
     assert "KilledWorker" in result.fault

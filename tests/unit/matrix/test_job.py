@@ -65,7 +65,7 @@ def test_the_digest_of_the_program_is_of_what_it_is_made_of(tmp_path: Path) -> N
         path = tmp_path / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-        return dryboot.__wrapped__(tmp_path)
+        return dryboot(tmp_path)
 
     first = digest("pipeline/a.py", "1")
     assert len(first) == 16

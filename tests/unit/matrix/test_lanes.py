@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,6 +26,16 @@ FAILED = DirectCheck(name="firmware", held=False, observed="nothing")
 MACHINES = (MachineType(name="pc-q35-9.2", deprecated=False, alias="q35", compat={"mch.x": "1"}),)
 
 
+NONE: Any = None
+
+
+class Stored(releases.Release):
+    """A release of the store, of which only the machine types are played."""
+
+    def machines(self) -> tuple[MachineType, ...]:
+        return MACHINES
+
+
 class Boot:
     """direct.boot, played."""
 
@@ -45,7 +54,7 @@ class Boot:
 def stored(monkeypatch: pytest.MonkeyPatch) -> None:
     def find(names: list[str], progress: Any) -> tuple[Any, ...]:
         return tuple(
-            SimpleNamespace(name=name, digest=f"digest of {name}", machines=lambda: MACHINES)
+            Stored(name=name, digest=f"digest of {name}", qemu=NONE, firmware=NONE, folder=Path())
             for name in names
         )
 

@@ -24,7 +24,7 @@ from pipeline.verdict import CheckResult, Outcome, StandIn, Verdict
 PLAN = resolve(read("rx560"))
 BUNDLE = render(PLAN, inputs=Inputs(scenario=b""))
 CELL = Cell(qemu="11.1", machine="pc-q35-9.2", lane=Lane.NESTED)
-EMULATOR = Emulator(version="11.1", disk=Path("/d"), code="/c", variables="/v")
+EMULATOR = Emulator(version="11.1", disk=Path("/d"), code="/c", variables="/v", script="")
 STAND_IN = StandIn(part="kernel", asked="6.12-manjaro", ran="6.12-debian", matters="no")
 
 
@@ -93,8 +93,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Played:
 
 def run(tmp_path: Path, compat: Mapping[str, str] | None = None) -> tuple[CellResult, list[str]]:
     said: list[str] = []
-    types = (SimpleNamespace(name="pc-q35-9.2", compat=compat),)
-    release: Any = SimpleNamespace(machines=lambda: types)
+    release: Any = SimpleNamespace(compat={"pc-q35-9.2": compat}.get)
     found = nested.run(CELL, PLAN, BUNDLE, release, accelerator="tcg", logs=tmp_path, say=said.append)
     return found, said
 
