@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pipeline.errors import LabFault
 from pipeline.lab import payload, toolchain
 from pipeline.lab.device import registers
 from pipeline.lab.device.function import Bar, BarKind, FunctionSpec
@@ -23,6 +24,7 @@ BARS = (
     Bar(index=4, size=256, kind=BarKind.IO),
     Bar(index=5, size=256 << 10, kind=BarKind.MEM32),
 )
+_PATIENCE = 20
 _PLACE = registers.place({0: 256 << 20, 5: 256 << 10})
 _CARD = FunctionSpec(
     name="fn0",
@@ -53,7 +55,7 @@ def as_tested(spec: FunctionSpec) -> Tested:
 
 
 def boot(specs: Sequence[FunctionSpec], run: RunDirectory, *, seconds: float = 100) -> tuple[str, str]:
-    """Run it to its power-off and once more; what it said each time."""
+    """Run it to its power-off and once more; what it said each time, nothing where QEMU did not start."""
     qemu = toolchain.find(print)
     code, variables = toolchain.firmware(print)
     shutil.copyfile(variables, run.path / "vars.fd")
@@ -85,8 +87,11 @@ def boot(specs: Sequence[FunctionSpec], run: RunDirectory, *, seconds: float = 1
 
 def _said(qemu: Qemu, arguments: Sequence[str], run: RunDirectory, name: str, seconds: float) -> str:
     deadline = time.monotonic() + seconds
-    with machine(qemu, arguments, run=run, name=name) as vm:
-        while vm.process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.1)
-        text = vm.serial.read_text(errors="replace")
+    try:
+        with machine(qemu, arguments, run=run, name=name, patience=_PATIENCE) as vm:
+            while vm.process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.1)
+            text = vm.serial.read_text(errors="replace")
+    except LabFault:
+        return ""
     return "\n".join(map(payload.clean, text.splitlines()))

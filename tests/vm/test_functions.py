@@ -36,7 +36,7 @@ from tests import alone
 
 pytestmark = pytest.mark.vm
 
-BROKEN = ("", NO_INTX, NO_MSI, DMA_WRONG_ADDRESS, IGNORES_BLOCKED_DMA, BAR_STUCK, LOST_AFTER_RESET)
+BROKEN = ("", NO_INTX, NO_MSI, DMA_WRONG_ADDRESS, IGNORES_BLOCKED_DMA, BAR_STUCK)
 # What cannot be seen without a host: its kernel's log.
 OF_THE_HOST = {Check.FUNCTION_FAULT}
 Judged = dict[Check, tuple[Outcome, str]]
@@ -51,7 +51,7 @@ def judged(texts: tuple[str, str], number: int, broken: str) -> Judged:
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Judged]:
-    """One boot with all of them."""
+    """One guest with all of them."""
     with run_directory(tmp_path_factory.mktemp("together")) as run:
         texts = alone.boot([alone.card(number, broken) for number, broken in enumerate(BROKEN)], run)
     assert report.read(texts[0]).complete, texts[0][-3000:]
@@ -88,14 +88,16 @@ def test_a_bar_that_is_stuck_fails(together: dict[str, Judged]) -> None:
     assert set(found) == {Check.FUNCTION_BAR, Check.FUNCTION_RESET}
 
 
-def test_a_device_that_does_not_come_back_is_seen_at_its_reset_and_in_every_boot_after_it(
-    together: dict[str, Judged],
+def test_a_device_that_does_not_come_back_is_seen_at_its_reset_and_keeps_the_guest_from_starting(
+    tmp_path: Path,
 ) -> None:
-    found = failed(together[LOST_AFTER_RESET])
+    with run_directory(tmp_path) as run:
+        texts = alone.boot([alone.card(0, LOST_AFTER_RESET)], run)
+    # QEMU walks a list of capabilities that reads ff everywhere without an end (hw/vfio/pci.c vfio_add_std_cap()).
+    assert texts[1] == ""
+    found = failed(judged(texts, 0, LOST_AFTER_RESET))
     assert set(found) == {Check.FUNCTION_RESET, Check.FUNCTION_RESTART, Check.FUNCTION_REBOOT}
     assert found[Check.FUNCTION_RESET] == "did not come back after its reset: its ids read 0xffffffff"
-    assert found[Check.FUNCTION_RESTART].startswith("did not come back after its reset")
-    assert found[Check.FUNCTION_REBOOT].startswith("did not come back after its reset")
 
 
 def test_through_a_host_the_function_that_works_holds_and_the_broken_one_beside_it_fails(
