@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pipeline.errors import LabFault
 from pipeline.lab import payload, toolchain
 from pipeline.lab.device import registers
 from pipeline.lab.device.function import Bar, BarKind, FunctionSpec
@@ -15,6 +16,7 @@ from pipeline.lab.functions import medium, tree
 from pipeline.lab.functions.tested import Tested
 from pipeline.lab.run_directory import RunDirectory
 from pipeline.lab.servers import device_server
+from pipeline.lab.toolchain import Qemu
 from pipeline.lab.vm import machine
 
 BARS = (
@@ -22,6 +24,7 @@ BARS = (
     Bar(index=4, size=256, kind=BarKind.IO),
     Bar(index=5, size=256 << 10, kind=BarKind.MEM32),
 )
+_PATIENCE = 20
 _PLACE = registers.place({0: 256 << 20, 5: 256 << 10})
 _CARD = FunctionSpec(
     name="fn0",
@@ -51,8 +54,8 @@ def as_tested(spec: FunctionSpec) -> Tested:
     return Tested(vendor=spec.vendor_id, device=spec.device_id, function=0, bar=_PLACE[0], offset=_PLACE[1])
 
 
-def boot(specs: Sequence[FunctionSpec], run: RunDirectory, *, seconds: float = 150) -> str:
-    """Run it to its power-off; what it said."""
+def boot(specs: Sequence[FunctionSpec], run: RunDirectory, *, seconds: float = 100) -> tuple[str, str]:
+    """Run it to its power-off and once more; what it said each time, nothing where QEMU did not start."""
     qemu = toolchain.find(print)
     code, variables = toolchain.firmware(print)
     shutil.copyfile(variables, run.path / "vars.fd")
@@ -77,9 +80,18 @@ def boot(specs: Sequence[FunctionSpec], run: RunDirectory, *, seconds: float = 1
         socket = {"type": "unix", "path": f"{spec.name}.sock"}
         device = {"driver": "vfio-user-pci", "bus": f"{spec.name}port", "socket": socket}
         arguments += ["-device", json.dumps(device)]
+    with device_server(specs, run=run):
+        first, again = (_said(qemu, arguments, run, name, seconds) for name in ("first", "again"))
+    return first, again
+
+
+def _said(qemu: Qemu, arguments: Sequence[str], run: RunDirectory, name: str, seconds: float) -> str:
     deadline = time.monotonic() + seconds
-    with device_server(specs, run=run), machine(qemu, arguments, run=run, name="l2") as vm:
-        while vm.process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.1)
-        text = vm.serial.read_text(errors="replace")
+    try:
+        with machine(qemu, arguments, run=run, name=name, patience=_PATIENCE) as vm:
+            while vm.process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.1)
+            text = vm.serial.read_text(errors="replace")
+    except LabFault:
+        return ""
     return "\n".join(map(payload.clean, text.splitlines()))

@@ -84,7 +84,7 @@ def run_guest(
     `watch` looks at the host beside it, where that hands its card over only now; `look` at the guest, which its
     payload does not end then.
 
-    `functions` are those that Linux in the guest tests after the shell: the guest reboots for it, and is started twice.
+    `functions` are those that Linux in the guest tests after the shell: the guest is started twice for it, and reboots.
 
     Raises LabFault where L1 or the connection fails; a domain that libvirt refuses is a failed check.
     """
@@ -133,7 +133,7 @@ def run_guest(
                 again, why = "", "not tried: the first run did not come to its end"
                 if report.complete:
                     progress("starting the guest again")
-                    again, why = _again(shell, name, serial, SECONDS[accelerator])
+                    again, why = _again(shell, name, serial, limit)
                 logs["l2-serial-again.log"] = again
                 log = shell.run("dmesg").out
                 logs["l1-kernel-after.log"] = log

@@ -62,10 +62,15 @@ def boot_program(shell: Path) -> bytes:
 
 def fat_image(shell: Path, script: str, target: Path) -> None:
     """A FAT disk that boots the shell, which at once runs the script."""
-    startup, program = target.with_suffix(".nsh"), target.with_suffix(".efi")
+    fat.make(target, boot_files(shell, script, target), size=_FAT_KIB << 10)
+
+
+def boot_files(shell: Path, script: str, beside: Path) -> dict[str, Path]:
+    """What such a disk holds, by the paths on it; the files are made beside `beside`."""
+    startup, program = beside.with_suffix(".nsh"), beside.with_suffix(".efi")
     startup.write_text(script, newline="")
     program.write_bytes(boot_program(shell))
-    fat.make(target, {"EFI/BOOT/BOOTX64.EFI": program, "startup.nsh": startup}, size=_FAT_KIB << 10)
+    return {"EFI/BOOT/BOOTX64.EFI": program, "startup.nsh": startup}
 
 
 def boot_iso(disk: Path, target: Path) -> None:

@@ -87,13 +87,15 @@ def machine(
     name: str = "l1",
     what: str = "L1",
     own_line: bool = False,
+    patience: float = 60,
 ) -> Iterator[Machine]:
     """Start `qemu` with `arguments`; it has ended when the context is left. Messages call it `what`.
 
     QMP goes over a socket pair, so nothing is left in the file system. The serial line is logged; with `own_line` the
     arguments have one themselves.
 
-    Raises Refused where QEMU itself ends with an error, LabFault if it does not start for another reason.
+    Raises Refused where QEMU itself ends with an error, LabFault if it does not start for another reason, or does not
+    answer within `patience` seconds.
     """
     ours, theirs = socket.socketpair()
     serial = run.path / f"{name}-{SERIAL}"
@@ -115,7 +117,7 @@ def machine(
         with asyncio.Runner() as runner:
             qmp = QMPClient(name)
             try:
-                runner.run(asyncio.wait_for(qmp.connect(ours), timeout=60))
+                runner.run(asyncio.wait_for(qmp.connect(ours), timeout=patience))
             except (QMPError, OSError, TimeoutError) as error:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(timeout=2)

@@ -36,25 +36,26 @@ from tests import alone
 
 pytestmark = pytest.mark.vm
 
-BROKEN = ("", NO_INTX, NO_MSI, DMA_WRONG_ADDRESS, IGNORES_BLOCKED_DMA, BAR_STUCK, LOST_AFTER_RESET)
-# What cannot be seen without a host: its kernel's log, and a domain that is started again.
-OF_THE_HOST = {Check.FUNCTION_FAULT, Check.FUNCTION_RESTART}
+BROKEN = ("", NO_INTX, NO_MSI, DMA_WRONG_ADDRESS, IGNORES_BLOCKED_DMA, BAR_STUCK)
+# What cannot be seen without a host: its kernel's log.
+OF_THE_HOST = {Check.FUNCTION_FAULT}
 Judged = dict[Check, tuple[Outcome, str]]
 
 
-def judged(text: str, number: int, broken: str) -> Judged:
-    seen = Seen(report=report.read(text), dumps=dump.read(text), host_log="")
+def judged(texts: tuple[str, str], number: int, broken: str) -> Judged:
+    dumps = dump.read(texts[0]) | dump.read(texts[1])
+    seen = Seen(report=report.read(texts[0]), dumps=dumps, host_log="")
     found = judge(number, alone.as_tested(alone.card(number, broken)), "01:00.0", seen)
     return {check: (outcome, what) for check, outcome, what in found if check not in OF_THE_HOST}
 
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Judged]:
-    """One boot with all of them."""
+    """One guest with all of them."""
     with run_directory(tmp_path_factory.mktemp("together")) as run:
-        text = alone.boot([alone.card(number, broken) for number, broken in enumerate(BROKEN)], run)
-    assert report.read(text).complete, text[-3000:]
-    return {broken: judged(text, number, broken) for number, broken in enumerate(BROKEN)}
+        texts = alone.boot([alone.card(number, broken) for number, broken in enumerate(BROKEN)], run)
+    assert report.read(texts[0]).complete, texts[0][-3000:]
+    return {broken: judged(texts, number, broken) for number, broken in enumerate(BROKEN)}
 
 
 def failed(found: Judged) -> dict[Check, str]:
@@ -87,13 +88,16 @@ def test_a_bar_that_is_stuck_fails(together: dict[str, Judged]) -> None:
     assert set(found) == {Check.FUNCTION_BAR, Check.FUNCTION_RESET}
 
 
-def test_a_device_that_does_not_come_back_is_seen_at_its_reset_and_after_the_reboot(
-    together: dict[str, Judged],
+def test_a_device_that_does_not_come_back_is_seen_at_its_reset_and_keeps_the_guest_from_starting(
+    tmp_path: Path,
 ) -> None:
-    found = failed(together[LOST_AFTER_RESET])
-    assert set(found) == {Check.FUNCTION_RESET, Check.FUNCTION_REBOOT}
+    with run_directory(tmp_path) as run:
+        texts = alone.boot([alone.card(0, LOST_AFTER_RESET)], run)
+    # QEMU walks a list of capabilities that reads ff everywhere without an end (hw/vfio/pci.c vfio_add_std_cap()).
+    assert texts[1] == ""
+    found = failed(judged(texts, 0, LOST_AFTER_RESET))
+    assert set(found) == {Check.FUNCTION_RESET, Check.FUNCTION_RESTART, Check.FUNCTION_REBOOT}
     assert found[Check.FUNCTION_RESET] == "did not come back after its reset: its ids read 0xffffffff"
-    assert found[Check.FUNCTION_REBOOT].startswith("did not come back after its reset")
 
 
 def test_through_a_host_the_function_that_works_holds_and_the_broken_one_beside_it_fails(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.lab import fat
+from pipeline.lab import fat, payload
 from pipeline.lab.domain import Medium
 from pipeline.lab.functions import initramfs, script
 from pipeline.lab.functions.tested import Tested
@@ -30,10 +30,8 @@ def boot_files(
     shell: Path, ports: Sequence[tuple[int, int]], buses: Sequence[int], linux: Linux, beside: Path
 ) -> dict[str, Path]:
     """Shell and script by their paths on the disk; what is made for it is made beside `beside`."""
-    startup = beside.with_suffix(".nsh")
     numbers = [one.function for one in linux.functions]
-    startup.write_text(script.script(ports, buses, numbers), newline="")
-    return {"EFI/BOOT/BOOTX64.EFI": shell, "startup.nsh": startup}
+    return payload.boot_files(shell, script.script(ports, buses, numbers), beside)
 
 
 def linux_files(linux: Linux, beside: Path) -> dict[str, Path]:

@@ -127,6 +127,9 @@ class Function:
     def __init__(self, device: str, spec: Spec, registers: dict[str, int], patience: float) -> None:
         self.device, self._r, self._patience = device, registers, patience
         self.config = Config(device)
+        # A driver that the kernel has built in and that goes by the class.
+        if os.path.exists(f"{_DEVICES}/{device}/driver"):
+            _put(f"{_DEVICES}/{device}/driver/unbind", device)
         self.config.write(_COMMAND, 2, _IO_MEMORY_MASTER | _INTX_OFF)
         self._spec = spec
         self._page = Window(device, spec["bar"], spec["offset"], _PAGE) if spec["bar"] >= 0 else None
@@ -317,7 +320,7 @@ def find(spec: Spec) -> str:
 
 
 def main(specs: "list[Spec]", registers: dict[str, int], patience: float) -> None:
-    """Test one function after the other, each test by itself, and reboot."""
+    """Test one function after the other, each test by itself, and power off."""
     _say("begin")
     for number, spec in enumerate(specs):
         if number and number % _AT_ONCE == 0:
@@ -347,7 +350,7 @@ def main(specs: "list[Spec]", registers: dict[str, int], patience: float) -> Non
             except (NoAnswer, OSError, ValueError, IndexError) as error:
                 _say(f"{number} error test={test.__name__} {error}")
     _say("end")
-    _put("/proc/sysrq-trigger", "b")
+    _put("/proc/sysrq-trigger", "o")
     time.sleep(3600)
 
 

@@ -13,7 +13,7 @@ from pipeline.plan.function_expectations import KINDS
 from pipeline.plan.model import Check, Plan
 from pipeline.verdict import CheckResult, Outcome
 
-# Two boots of the firmware and one of Linux.
+# A boot of the firmware and one of Linux, or two boots of the firmware.
 SECONDS = {"tcg": 1200, "kvm": 240}
 # How long any answer of a function may take.
 PATIENCE = {"tcg": 30.0, "kvm": 5.0}
@@ -38,13 +38,13 @@ def results(
     `not_again` says why there was no second one.
     """
     first, again = (dump.read(text) for text in texts)
-    dumps = {name: found for name, found in first.items() if name != script.RESTARTED}
-    dumps |= {name: found for name, found in again.items() if name == script.RESTARTED}
+    dumps = {name: found for name, found in first.items() if name == script.FIRST}
+    dumps |= {name: found for name, found in again.items() if name != script.FIRST}
     seen = judge.Seen(report=report.read(texts[0]), dumps=dumps, host_log=host_log)
     wanted = {one.id: one for one in plan.expectations}
     for number, (function, one) in enumerate(zip(plan.passed, functions, strict=True)):
         for check, outcome, observed in judge.judge(number, one, str(function.address), seen):
-            if check is Check.FUNCTION_RESTART and not_again:
+            if check in {Check.FUNCTION_RESTART, Check.FUNCTION_REBOOT} and not_again:
                 outcome, observed = Outcome.FAILED, not_again
             expectation = wanted[f"{check.value}[{function.address}]"]
             yield CheckResult(expectation=expectation, outcome=outcome, observed=observed)

@@ -352,6 +352,9 @@ TOLD = "".join(
 )
 TESTED = f"{SERIAL}{told('first', SPACES)}{told('rebooted', SPACES)}DRYBOOT-FN begin\n{TOLD}DRYBOOT-FN end\n"
 
+AGAIN = told("restarted", SPACES) + told("rebooted", SPACES)
+GONE = {(1, 0): SPACES[1, 0]}
+
 
 def run_functions(shell: Shell) -> dict[str, CheckResult]:
     found = run_guest(
@@ -366,9 +369,7 @@ def run_functions(shell: Shell) -> dict[str, CheckResult]:
 
 
 def test_the_guest_is_started_twice_for_its_functions() -> None:
-    shell = Shell(
-        serial=TESTED, again=told("restarted", SPACES), kernel_log=AMD + AMD.replace("00.0", "00.1")
-    )
+    shell = Shell(serial=TESTED, again=AGAIN, kernel_log=AMD + AMD.replace("00.0", "00.1"))
     checks = run_functions(shell)
     assert failed(checks) == {}
     assert len(checks) == len(WANTED) + 2 * len(KINDS)
@@ -377,20 +378,24 @@ def test_the_guest_is_started_twice_for_its_functions() -> None:
 
 
 def test_faults_from_before_the_guest_do_not_count() -> None:
-    checks = run_functions(Shell(serial=TESTED, again=told("restarted", SPACES), before=AMD))
+    checks = run_functions(Shell(serial=TESTED, again=AGAIN, before=AMD))
     assert checks["function-fault[01:00.0]"].observed == "no fault in the host's kernel log"
 
 
 def test_a_guest_whose_functions_are_gone_the_second_time_fails() -> None:
     checks = run_functions(
-        Shell(serial=TESTED, again=told("restarted", {(1, 0): SPACES[1, 0]}), kernel_log=AMD)
+        Shell(serial=TESTED, again=told("restarted", GONE) + told("rebooted", GONE), kernel_log=AMD)
     )
-    assert set(failed(checks)) == {"function-after-restart[01:00.1]", "function-fault[01:00.1]"}
+    assert set(failed(checks)) == {
+        "function-after-restart[01:00.1]",
+        "function-after-reboot[01:00.1]",
+        "function-fault[01:00.1]",
+    }
 
 
 def test_a_guest_that_does_not_come_to_linux_fails_what_linux_would_tell() -> None:
     text = TESTED[: TESTED.index("DRYBOOT-FN begin")]
-    checks = run_functions(Shell(serial=text, again=told("restarted", SPACES)))
+    checks = run_functions(Shell(serial=text, again=AGAIN))
     assert checks["function-msi[01:00.0]"].observed == "nothing: Linux did not start in the guest"
     assert checks["function-after-reboot[01:00.0]"].outcome is Outcome.HELD
 

@@ -27,7 +27,7 @@ def test_the_disk_has_shell_script_kernel_and_initramfs(
 
     monkeypatch.setattr(initramfs, "write", write)
     shell, kernel, disk = tmp_path / "shell.efi", tmp_path / "vmlinuz", tmp_path / "disk.fat"
-    shell.write_bytes(b"shell")
+    shell.write_bytes(b"MZ shell")
     kernel.write_bytes(bytes(5 << 20))
     linux = medium.Linux(
         tree=GuestTree(kernel=kernel, release="6.12", root=tmp_path / "root", packages={}),
@@ -35,7 +35,7 @@ def test_the_disk_has_shell_script_kernel_and_initramfs(
         patience=5.0,
     )
     medium.write(medium.boot_files(shell, [(1, 0)], [1], linux, disk) | medium.linux_files(linux, disk), disk)
-    assert read(disk, "EFI/BOOT/BOOTX64.EFI") == b"shell"
+    assert b"MZ shell" in read(disk, "EFI/BOOT/BOOTX64.EFI")
     assert read(disk, script.KERNEL) == bytes(5 << 20)
     assert read(disk, script.INITRAMFS) == b"root 1 5.0"
     assert read(disk, "startup.nsh").decode() == script.script([(1, 0)], [1], [0])

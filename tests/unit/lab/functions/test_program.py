@@ -43,6 +43,12 @@ def function() -> program.Function:
     return program.Function(NAME, SPEC, NUMBERS, 0.1)
 
 
+def test_a_driver_that_has_the_function_lets_go_of_it_first(folder: Path) -> None:
+    (folder / "driver").mkdir()
+    function()
+    assert (folder / "driver/unbind").read_text() == NAME
+
+
 def test_words_of_every_memory_bar_are_written_and_read(folder: Path) -> None:
     assert function().bars() == ["bars bars=2 words=18 wrong=0 "]
     kept = (folder / "resource0").read_bytes()

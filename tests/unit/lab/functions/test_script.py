@@ -16,9 +16,9 @@ def test_the_report_is_as_without_function_tests() -> None:
 
 def test_each_boot_has_its_part_and_its_end() -> None:
     dumps = [line.split()[-1] for line in LINES if line.startswith(f"echo {script.CONFIG}")]
-    assert dumps == [script.FIRST, "end", script.REBOOTED, "end", script.RESTARTED, "end"]
-    assert [line for line in LINES if line.startswith("reset")] == ["reset", "reset -s", "reset -s"]
-    assert LINES.index("reset") > LINES.index(f"echo {script.CONFIG} {script.FIRST}")
+    assert dumps == [script.FIRST, "end", script.RESTARTED, "end", script.REBOOTED, "end"]
+    assert [line for line in LINES if line.startswith("reset")] == ["reset -s", "reset", "reset -s"]
+    assert LINES.index("reset") > LINES.index(f"echo {script.CONFIG} {script.RESTARTED}")
 
 
 def test_the_dump_is_of_each_function_of_each_bus() -> None:
@@ -30,7 +30,7 @@ def test_the_dump_is_of_each_function_of_each_bus() -> None:
 def test_linux_starts_in_the_first_boot_only() -> None:
     starts = [place for place, line in enumerate(LINES) if line.startswith(script.KERNEL)]
     assert len(starts) == 1
-    assert LINES.index("if x%dryboot%x == xx then") < starts[0] < LINES.index("reset")
+    assert LINES.index("if x%dryboot%x == xx then") < starts[0] < LINES.index("reset -s")
 
 
 def test_what_is_opened_is_closed() -> None:
