@@ -87,7 +87,6 @@ def boot(
     emulated = {spec.name: spec for spec in board.lay_out(plan).emulated}
     sockets = {address: f"{one}.sock" for address, one in names.items() if one in emulated}
     changed = argv.domain(xml, release, machine=name, sockets=sockets, accelerator=accelerator)
-    ports = domain.root_ports(xml)
     stand_ins = (*changed.replacements, f"QEMU: {release.qemu.origin}")
     with contextlib.ExitStack() as stack:
         run = stack.enter_context(run_directory(cache.runs()))
@@ -102,10 +101,20 @@ def boot(
             stack.enter_context(forked_server(served, run=run))
         times = {"preparing": time.monotonic() - started}
         try:
-            return _watched(plan, name, ports, changed, arguments, release, run, deadline, times, stand_ins)
+            said, seen = _watched(release, name, arguments, run, deadline, times)
         except Refused as error:
             console = tail(run.path / f"{_NAME}.log", _CONSOLE_LINES)
             return DirectRun(checks=refused(error.message), times=times, stand_ins=stand_ins, console=console)
+    told = report(seen, domain.root_ports(xml)) if seen else None
+    checks = tuple(compare(plan, name, changed, told))
+    held = all(check.held for check in checks)
+    return DirectRun(
+        checks=checks,
+        sighting=replace(seen, times=dict(times)) if seen else None,
+        times=times,
+        stand_ins=stand_ins,
+        console="" if held else "\n".join(payload.clean(one) for one in said.splitlines()[-_CONSOLE_LINES:]),
+    )
 
 
 def put_files(
@@ -137,17 +146,14 @@ def _payload(medium: Medium, progress: Callable[[str], None]) -> Path:
 
 
 def _watched(
-    plan: Plan,
-    machine_type: str,
-    ports: Sequence[tuple[int, int]],
-    changed: DirectDomain,
-    arguments: Sequence[str],
     release: Release,
+    machine_type: str,
+    arguments: Sequence[str],
     run: RunDirectory,
     deadline: float,
     times: dict[str, float],
-    stand_ins: tuple[str, ...],
-) -> DirectRun:
+) -> tuple[str, Sighting | None]:
+    """What the guest says, and the look at it where the payload came to its end; `times` get what each part took."""
     log = run.path / f"{_NAME}-serial.log"
     with lines.line(run, f"{_NAME}-line") as line:
         backend = f"{line.backend},id={argv.SERIAL_CHARDEV},logfile={log.name},logappend=off"
@@ -171,15 +177,7 @@ def _watched(
             ended = time.monotonic()
             times["looking"] = ended - looked
         times["ending"] = time.monotonic() - ended
-    checks = tuple(compare(plan, machine_type, changed, report(seen, ports) if seen else None))
-    held = all(check.held for check in checks)
-    return DirectRun(
-        checks=checks,
-        sighting=replace(seen, times=dict(times)) if seen else None,
-        times=times,
-        stand_ins=stand_ins,
-        console="" if held else "\n".join(payload.clean(one) for one in said.splitlines()[-_CONSOLE_LINES:]),
-    )
+    return said, seen
 
 
 def _listen(
