@@ -58,7 +58,7 @@ def _pairs(runs: int, scenario: str) -> Sequence[Pair]:
     pairs.append(_lint_pair(scenario, max(runs, _BUILD_REPEATS)))
     pairs += _host_pairs(scenario, runs)
     pairs += device.pairs(scenario, max(runs, _BUILD_REPEATS))
-    pairs.append(matrix.pair(scenario, runs))
+    pairs.append(matrix.pair(scenario, max(runs, _BUILD_REPEATS)))
     return pairs
 
 

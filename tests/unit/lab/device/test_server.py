@@ -11,6 +11,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ from pipeline.lab.device.client import Client, Refused
 from pipeline.lab.device.function import FunctionSpec
 from pipeline.lab.device.protocol import Command
 from pipeline.lab.run_directory import RunDirectory
-from pipeline.lab.servers import device_server
+from pipeline.lab.servers import device_server, forked_server
 
 if TYPE_CHECKING:
     from .conftest import Served
@@ -313,6 +314,51 @@ def test_a_large_bar_takes_no_memory_before_it_is_used(server: Served) -> None:
         client.read(0, 0, 4)
         client.write(0, (256 << 20) - 4, b"last")
         assert psutil.Process(server.pid).memory_info().rss < 100 << 20
+
+
+def test_with_nothing_to_answer_it_sleeps(server: Served) -> None:
+    with server.client("gpu") as client:
+        client.read(0, 0, 4)
+        process = psutil.Process(server.pid)
+        before = process.cpu_times()
+        time.sleep(1)
+        after = process.cpu_times()
+        assert after.user + after.system - before.user - before.system < 0.2
+
+
+def test_a_fork_serves_as_well_and_ends_with_its_context(tmp_path: Path, gpu: FunctionSpec) -> None:
+    with forked_server([gpu], run=RunDirectory(tmp_path)):
+        with Client(tmp_path / "gpu.sock") as client:
+            assert client.read(7, 0, 4) == bytes.fromhex("0210ef67")
+        pid = int((tmp_path / "processes").read_text().split()[0])
+        assert os.getsid(pid) == pid
+    assert not psutil.pid_exists(pid)
+    assert not list(tmp_path.glob("*.sock"))
+    assert "gpu: connected" in (tmp_path / "devices.log").read_text()
+
+
+def test_a_fork_that_cannot_start_is_a_lab_fault_that_says_why(tmp_path: Path, gpu: FunctionSpec) -> None:
+    (tmp_path / "gpu.sock").mkdir()
+    with (
+        pytest.raises(LabFault, match=r"did not start\n[\s\S]*gpu\.sock"),
+        forked_server([gpu], run=RunDirectory(tmp_path)),
+    ):
+        pass
+
+
+def test_a_fork_ends_with_the_process_that_it_is_of(tmp_path: Path) -> None:
+    script = (
+        "import sys, time\nfrom pathlib import Path\nfrom pipeline.lab.run_directory import RunDirectory\n"
+        "from pipeline.lab.servers import forked_server\n"
+        "with forked_server([], run=RunDirectory(Path(sys.argv[1]))):\n    print(flush=True)\n    time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, tmp_path], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        served = psutil.Process(int((tmp_path / "processes").read_text().split()[0]))
+        parent.kill()
+    gone, _ = psutil.wait_procs([served], timeout=10)
+    assert gone or served.status() == psutil.STATUS_ZOMBIE
 
 
 def test_sigterm_ends_it_and_removes_its_sockets(
