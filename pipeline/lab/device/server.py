@@ -27,8 +27,8 @@ from pipeline.lab.device.function import FunctionSpec, from_json
 from pipeline.lab.device.protocol import ProtocolError
 
 _PATIENCE = 1.0
-# So long after a message the next is waited for without sleep: a guest reads one register after the other, and to wake a
-# processor of a virtual machine takes longer than to answer (ran: 31,000 reads a second in place of 11,000).
+# So long after a message the next is waited for without sleep: a guest reads one register after the other, and to wake
+# a processor of a virtual machine takes longer than to answer (ran: 31,000 reads a second in place of 11,000).
 _SPIN = 0.0001
 
 
