@@ -69,7 +69,8 @@ def _serve(specs: tuple[FunctionSpec, ...], folder: Path, parent: int, ready: Co
     settle(parent, folder / f"{_NAME}.log")
     os.setsid()
     os.chdir(folder)
-    server.run(server.Server(specs), lambda: ready.send_bytes(b"ready"))
+    # Cells run on every processor, so the time that one waits awake is another's.
+    server.run(server.Server(specs, awake=0), lambda: ready.send_bytes(b"ready"))
 
 
 def _heard(line: Connection) -> bool:

@@ -29,13 +29,15 @@ from pipeline.lab.device.protocol import ProtocolError
 _PATIENCE = 1.0
 # So long after a message the next is waited for without sleep: a guest reads one register after the other, and to wake
 # a processor of a virtual machine takes longer than to answer (ran: 31,000 reads a second in place of 11,000).
-_SPIN = 0.0001
+AWAKE = 0.0001
 
 
 class Server:
     """All functions of a board, each with its socket in the working directory."""
 
-    def __init__(self, specs: tuple[FunctionSpec, ...]) -> None:
+    def __init__(self, specs: tuple[FunctionSpec, ...], *, awake: float = AWAKE) -> None:
+        """`awake`: how many seconds after a message it does not sleep."""
+        self._awake = awake
         self._started = time.monotonic()
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
@@ -75,7 +77,7 @@ class Server:
         try:
             answered = 0.0
             while self._running:
-                awake = time.monotonic() - answered < _SPIN
+                awake = time.monotonic() - answered < self._awake
                 for descriptor, events in self._epoll.poll(0 if awake else _PATIENCE):
                     # One that an earlier event of these has closed is there no more.
                     handler = self._handlers.get(descriptor)
